@@ -1,0 +1,103 @@
+// Package pipeline runs one job: it plans, lands, converts and publishes, and
+// keeps the promises I1 to I10 of docs/ARCHITECTURE.md while it does.
+//
+// The package speaks to a server through package export or export/search with
+// clients that it is given, to formats and stores through package sinks, and to
+// the person through an Observer. It reads no environment, no flags and no
+// clock but the one in Runner.
+package pipeline
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/flue-fhir/flue/export"
+	"github.com/flue-fhir/flue/export/search"
+	"github.com/flue-fhir/flue/pipeline/config"
+	"github.com/flue-fhir/flue/pipeline/ledger"
+	"github.com/flue-fhir/flue/pipeline/spool"
+	"github.com/flue-fhir/flue/sinks"
+)
+
+// Runner holds everything that the runs of one job need.
+type Runner struct {
+	Job     config.Job
+	Server  config.Server
+	Bulk    *export.Client // for Mode bulk
+	Search  *search.Client // for Mode search
+	Auth    Authorizer     // nil for servers without authentication
+	Sinks   []sinks.Sink
+	Store   sinks.Store
+	Ledger  *ledger.Ledger
+	Spool   *spool.Spool
+	Observe func(Event) // called from several goroutines, never concurrently; may be nil
+	Log     *slog.Logger
+	Now     func() time.Time // nil means time.Now
+	Version string           // of the program, for the manifest
+}
+
+// Options are the switches of one run.
+type Options struct {
+	Fresh   bool      // start anew even where a failed run could be resumed
+	Full    bool      // ignore the watermarks: a new chain
+	Trigger string    // manual | schedule
+	Due     time.Time // when the schedule wanted it; zero by hand
+}
+
+// State is where a run stands; see docs/ARCHITECTURE.md for the transitions.
+type State string
+
+// The states of a run.
+const (
+	Planned    State = "planned"
+	Authorized State = "authorized"
+	KickedOff  State = "kicked_off"
+	Exporting  State = "exporting"
+	Landing    State = "landing"
+	Converting State = "converting"
+	Publishing State = "publishing"
+	Published  State = "published"
+	Failed     State = "failed"
+	Cancelled  State = "cancelled"
+	Abandoned  State = "abandoned"
+)
+
+// Event is something that happened in a run: what a terminal shows and a log
+// line says. It holds no PHI and no secret (I6, I7).
+type Event struct {
+	Time time.Time
+	Run  string
+	Job  string
+	// Kind is one of: state, poll, file, progress, type, warning, retry, resume.
+	Kind  string
+	State State
+	Text  string // for people; X-Progress for poll, the message of a warning
+	Code  string // of a warning
+	Type  string // resource type, for file and type
+	// Totals so far, on every event.
+	Progress Progress
+}
+
+// Progress are the running totals of a run.
+type Progress struct {
+	FilesDone, Files int64
+	Resources        int64
+	BytesRead        int64 // body bytes from the server, as sent
+	BytesTotal       int64 // 0 when unknown
+	Percent          float64
+	TypesDone, Types int
+	Tokens           int64
+	Retries          int64
+}
+
+// Summary is the result of a run: what `flue run` prints at its end.
+type Summary struct {
+	Run      string          `json:"run"`
+	Job      string          `json:"job"`
+	State    State           `json:"state"`
+	Location string          `json:"location,omitempty"`
+	Manifest *sinks.Manifest `json:"manifest,omitempty"`
+	Resumed  bool            `json:"resumed"`
+	Error    string          `json:"error,omitempty"`
+	Hint     string          `json:"hint,omitempty"`
+}

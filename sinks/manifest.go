@@ -1,0 +1,151 @@
+package sinks
+
+import "time"
+
+// Kind says what a snapshot holds.
+type Kind string
+
+// The kinds of snapshots.
+const (
+	Full  Kind = "full"  // everything the request asked for
+	Delta Kind = "delta" // what changed since the snapshot before it on the chain
+)
+
+// ManifestVersion is the version of the manifest's format that this package
+// writes.
+const ManifestVersion = 1
+
+// Manifest describes a published snapshot: manifest.json. It is the only place
+// where watermarks live (I2), and it says what was asked, granted, ignored,
+// refused and missing (I9). It holds no PHI and no secret (I6, I7).
+type Manifest struct {
+	Version int    `json:"version"`
+	Kind    Kind   `json:"kind"`
+	Job     string `json:"job"`
+	Run     string `json:"run"`
+	Name    string `json:"name"` // folder name below snapshots/
+	// Base is the name of the full snapshot that a delta rests on, Previous that
+	// of the snapshot before it on the chain. Both are empty for a full one.
+	Base     string `json:"base,omitempty"`
+	Previous string `json:"previous,omitempty"`
+
+	Started   time.Time `json:"started"`
+	Published time.Time `json:"published"`
+
+	Server  Server  `json:"server"`
+	Request Request `json:"request"`
+	Scopes  Scopes  `json:"scopes"`
+	// Times the watermark was computed from (P28, F57).
+	TransactionTime *time.Time `json:"transactionTime,omitempty"`
+	KickoffDate     *time.Time `json:"kickoffDate,omitempty"` // Date of the 202, or of the first search page
+	// Watermarks is per type; a type that did not come whole keeps its earlier
+	// watermark or has none (I2).
+	Watermarks map[string]time.Time `json:"watermarks"`
+
+	Types    []TypeCount `json:"types"`
+	Files    []File      `json:"files"`
+	Warnings []Warning   `json:"warnings,omitempty"`
+	Outcomes []Outcome   `json:"outcomes,omitempty"`
+	Stats    Stats       `json:"stats"`
+	// Schemas is each sink's column record per type: sink name, then type.
+	Schemas map[string]map[string]string `json:"schemas,omitempty"`
+	Flue    string                       `json:"flue"` // version of the program
+}
+
+// Server is where a snapshot came from.
+type Server struct {
+	URL         string `json:"url"`
+	FHIRVersion string `json:"fhirVersion,omitempty"`
+	Software    string `json:"software,omitempty"`
+}
+
+// Request is what the job asked for. Fingerprint binds the watermarks to it
+// (I2): server, level, group, patients, filters and elements, not the time.
+type Request struct {
+	Mode        string     `json:"mode"` // bulk | search
+	Level       string     `json:"level,omitempty"`
+	Group       string     `json:"group,omitempty"`
+	Types       []string   `json:"types,omitempty"`
+	Since       *time.Time `json:"since,omitempty"`
+	Elements    []string   `json:"elements,omitempty"`
+	TypeFilters []string   `json:"typeFilters,omitempty"`
+	Ignored     []string   `json:"ignored,omitempty"` // parameters that the server said it ignored
+	Fingerprint string     `json:"fingerprint"`
+}
+
+// Scopes are the OAuth scopes of the run.
+type Scopes struct {
+	Requested []string `json:"requested,omitempty"`
+	Granted   []string `json:"granted,omitempty"`
+	Missing   []string `json:"missing,omitempty"` // asked, not granted, gone on without by policy
+}
+
+// File is one published file, its path relative to the snapshot's folder.
+type File struct {
+	Path   string `json:"path"`
+	Type   string `json:"type"`
+	Rows   int64  `json:"rows"`
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256"`
+}
+
+// TypeCount is the reconciliation of one type (I3):
+// Delivered = Published + Quarantined + Superseded + Outcomes + Headers + Filtered.
+type TypeCount struct {
+	Type        string `json:"type"`
+	Declared    *int64 `json:"declared,omitempty"` // what the server's manifest counted, when it counted every file
+	Delivered   int64  `json:"delivered"`
+	Published   int64  `json:"published"`
+	Quarantined int64  `json:"quarantined,omitempty"`
+	Superseded  int64  `json:"superseded,omitempty"`
+	Outcomes    int64  `json:"outcomes,omitempty"`
+	Headers     int64  `json:"headers,omitempty"`
+	Filtered    int64  `json:"filtered,omitempty"`
+	Losses      Losses `json:"losses"`
+	// Complete says that the type came whole; Reason why not, or why it is
+	// empty: "none", "not granted", "error outcome".
+	Complete bool   `json:"complete"`
+	Reason   string `json:"reason,omitempty"`
+}
+
+// Losses counts what a format holds otherwise than in its own column.
+type Losses struct {
+	Unmapped  int64 `json:"unmapped,omitempty"`  // values kept in __unmapped
+	Rounded   int64 `json:"rounded,omitempty"`   // decimals rounded in their numeric column, text kept
+	Overflow  int64 `json:"overflow,omitempty"`  // decimals too large for their numeric column, text kept
+	Contained int64 `json:"contained,omitempty"` // contained resources kept as JSON
+}
+
+// Add adds o to l.
+func (l *Losses) Add(o Losses) {
+	l.Unmapped += o.Unmapped
+	l.Rounded += o.Rounded
+	l.Overflow += o.Overflow
+	l.Contained += o.Contained
+}
+
+// Outcome counts OperationOutcome issues of the run by severity and code.
+type Outcome struct {
+	Severity string `json:"severity"`
+	Code     string `json:"code"`
+	Count    int64  `json:"count"`
+}
+
+// Warning is something that a person should know, without PHI.
+type Warning struct {
+	Code  string `json:"code"` // stable, kebab-case
+	Text  string `json:"text"`
+	Count int64  `json:"count,omitempty"`
+}
+
+// Stats are the costs of the run.
+type Stats struct {
+	Tokens     int64   `json:"tokens"`   // access tokens used
+	Kickoffs   int64   `json:"kickoffs"` // export requests sent, ambiguous ones included
+	Requests   int64   `json:"requests"`
+	Retries    int64   `json:"retries"`
+	BytesRead  int64   `json:"bytesRead"` // body bytes from the server, as sent
+	Seconds    float64 `json:"seconds"`
+	Resumed    int64   `json:"resumed"`   // how often the run was taken up again
+	PeakMemory int64   `json:"-"`
+}

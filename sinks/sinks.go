@@ -1,0 +1,117 @@
+// Package sinks says what a sink and a store are, and holds the snapshot's
+// manifest.
+//
+// A Sink turns the landed lines of one resource type into files of one format.
+// A Store is where the files of a snapshot go: it makes a snapshot visible whole
+// or not at all (I1). The concrete formats live in sinks/ndjson and
+// sinks/parquet, the concrete stores below sinks/store; sinks/sinktest has the
+// suites that every one of them passes.
+package sinks
+
+import (
+	"context"
+	"io"
+
+	"github.com/flue-fhir/flue/internal/fhirjson"
+)
+
+// Sink converts resources to files of one format. A Sink is used by several
+// goroutines at once, each with another type.
+type Sink interface {
+	// Name is the format's name and the folder of its files within the snapshot:
+	// "ndjson", "parquet".
+	Name() string
+	// Convert writes every published line of one type into files below
+	// Name()/<type>/ of the staging. When it returns without error, the files are
+	// closed, durable and described by the result; when it fails, whatever it
+	// left is removed with the staging or overwritten by the next try.
+	Convert(ctx context.Context, in Input, dst Staging) (Output, error)
+}
+
+// Input is all that a snapshot has of one type.
+type Input struct {
+	Type    string
+	Run     string
+	Parts   []Part         // in order of delivery
+	Columns *fhirjson.Tree // what occurs in the parts; nil when nothing landed
+	// Earlier holds the columns of the job's last snapshot for this type, as
+	// kept by the sink in Output.Schema; nil when there is none. A published
+	// column never vanishes.
+	Earlier []byte
+	// Budget is how many bytes of memory this conversion may use for buffers
+	// (I8).
+	Budget int64
+}
+
+// Part is a landed file, or the lines of one type in it.
+type Part interface {
+	// Open returns the part's lines as decoded NDJSON bytes; the caller closes
+	// it. Lines of other types and lines that are not published are among them.
+	Open() (io.ReadCloser, error)
+	// Lines is how many lines of the type the part publishes, Bytes the length
+	// of the decoded NDJSON.
+	Lines() int64
+	Bytes() int64
+	// Skips yields, in rising order, the numbers (from 0, counting every line
+	// that Open returns, blank ones too) of the lines that are not to be
+	// published for the type: superseded, quarantined, of another type. It is
+	// nil when every line is published.
+	Skips() func(yield func(line int64) bool)
+	// Raw returns the bytes as the server sent them and their content encoding
+	// ("" or "gzip"), when each of their lines is published for the type;
+	// otherwise ok is false.
+	Raw() (open func() (io.ReadCloser, error), encoding string, ok bool)
+}
+
+// Output describes what a conversion wrote.
+type Output struct {
+	Files  []File
+	Losses Losses
+	Schema []byte // the sink's own column record for Input.Earlier of the next run; may be nil
+}
+
+// Staging is a snapshot in the making. Its methods may be called by several
+// goroutines at once.
+type Staging interface {
+	// Create begins the file with the slash-separated path. The file appears
+	// under its name only by Commit.
+	Create(ctx context.Context, path string) (FileWriter, error)
+	// Remove deletes a committed file; a missing one is no error.
+	Remove(ctx context.Context, path string) error
+	// Publish writes the manifest as the last file, makes the snapshot visible
+	// under its final name and then moves latest to it (I1). It returns where
+	// the snapshot lies, in a form that a person can use. It is idempotent.
+	Publish(ctx context.Context, m *Manifest) (location string, err error)
+	// Discard removes the staging and everything in it.
+	Discard(ctx context.Context) error
+}
+
+// FileWriter is a file of a staging that is being written.
+type FileWriter interface {
+	io.Writer
+	// Commit makes the file durable under its name. SHA256 is of the bytes
+	// written, in lower-case hex.
+	Commit() (size int64, sha256 string, err error)
+	// Abort drops the file. It does nothing after Commit.
+	Abort() error
+}
+
+// Store is where the snapshots of jobs go.
+type Store interface {
+	// Stage opens the staging of the run, with what an earlier try of the same
+	// run committed there.
+	Stage(ctx context.Context, job, run string) (Staging, error)
+	// Latest is the manifest that latest points at; nil without error when the
+	// job has published nothing yet.
+	Latest(ctx context.Context, job string) (*Manifest, error)
+	// Published finds the snapshot of a run: after a crash between publication
+	// and the ledger's note of it, this is the truth. nil when there is none. A
+	// snapshot that was made visible but that latest does not point at yet is
+	// completed by calling Publish again.
+	Published(ctx context.Context, job, run string) (*Manifest, error)
+	// Sweep removes stagings of the job other than that of the run to keep.
+	Sweep(ctx context.Context, job, keepRun string) error
+	// Check proves that the destination can be written, by writing and removing
+	// a probe.
+	Check(ctx context.Context, job string) error
+}
