@@ -32,8 +32,12 @@ type Client struct {
 	Bare *http.Client
 	// AllowHTTP permits plain http for hosts other than loopback (P10).
 	AllowHTTP bool
-	// Poll bounds the waiting between polls.
-	Poll PollLimits
+	// Fresh sends kick-offs: like HTTP, but over a transport that neither keeps
+	// connections nor repeats anything by itself (P23); see OneShot. nil means
+	// HTTP, with a request that net/http cannot repeat.
+	Fresh *http.Client
+	// Limits bounds the waiting between polls.
+	Limits PollLimits
 	// Retries bounds the attempts of requests that may be repeated; 0 means 5.
 	Retries int
 	// Log receives debug and warning lines; nil discards.
