@@ -1,0 +1,219 @@
+package ledger
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func listed(t testing.TB, l *Ledger, n int) Run {
+	t.Helper()
+	r := begin(t, l, "j")
+	tasks := make([]Task, n)
+	for i := range tasks {
+		tasks[i] = Task{Key: fmt.Sprintf("output/%05d", i), Kind: "output", Type: "Patient", Ordinal: i, Count: -1, Path: "/f"}
+	}
+	r, err := l.List(t.Context(), r.ID, tasks, func(r *Run) { r.State = Landing })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestTasks(t *testing.T) {
+	ctx := t.Context()
+	l := open(t, t.TempDir())
+	r := listed(t, l, 2)
+	if !r.Listed || r.State != Landing {
+		t.Errorf("run after List: listed %v, %s", r.Listed, r.State)
+	}
+	for _, n := range []Note{
+		{Key: "output/00001", State: TaskLanding, Attempt: true},
+		{Key: "output/00001", State: TaskLanding, Attempt: true},
+		{Key: "output/00001", State: TaskLanded, Bytes: 10, Lines: 2},
+	} {
+		if err := l.Note(ctx, r.ID, n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.Convert(ctx, r.ID, Conversion{Sink: "ndjson", Type: "Patient", Rows: 2, Output: "o"}, []string{"output/00001"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.FinishTasks(ctx, r.ID); err != nil {
+		t.Fatal(err)
+	}
+	got, err := l.Tasks(ctx, r.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Task{
+		{Key: "output/00000", Kind: "output", Type: "Patient", Count: -1, Path: "/f", State: TaskPending},
+		{Key: "output/00001", Kind: "output", Type: "Patient", Ordinal: 1, Count: -1, Path: "/f", State: TaskDone, Attempts: 2, Bytes: 10, Lines: 2},
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("tasks (-want +got):\n%s", d)
+	}
+	conversions, err := l.Conversions(ctx, r.ID)
+	if d := cmp.Diff([]Conversion{{Sink: "ndjson", Type: "Patient", Rows: 2, Output: "o"}}, conversions); d != "" || err != nil {
+		t.Errorf("conversions, %v (-want +got):\n%s", err, d)
+	}
+
+	// Listed anew: nothing of before is left.
+	if _, err := l.List(ctx, r.ID, []Task{{Key: "k"}}, func(*Run) {}); err != nil {
+		t.Fatal(err)
+	}
+	got, _ = l.Tasks(ctx, r.ID)
+	conversions, _ = l.Conversions(ctx, r.ID)
+	if len(got) != 1 || len(conversions) != 0 {
+		t.Errorf("after listing anew: %d tasks, %d conversions; want 1, 0", len(got), len(conversions))
+	}
+}
+
+// I5: a conversion is recorded with its tasks, or neither is.
+func TestI5ConvertIsOneTransaction(t *testing.T) {
+	ctx := t.Context()
+	l := open(t, t.TempDir())
+	r := listed(t, l, 2)
+	if err := l.Note(ctx, r.ID, Note{Key: "output/00000", State: TaskLanded}); err != nil {
+		t.Fatal(err)
+	}
+	err := l.Convert(ctx, r.ID, Conversion{Sink: "s", Type: "Patient"}, []string{"output/00000", "output/00001"})
+	var illegal *TransitionError
+	if !errors.As(err, &illegal) {
+		t.Fatalf("Convert of a task that has not landed = %v, want *TransitionError", err)
+	}
+	tasks, _ := l.Tasks(ctx, r.ID)
+	conversions, _ := l.Conversions(ctx, r.ID)
+	if len(conversions) != 0 || tasks[0].State != TaskLanded {
+		t.Errorf("refused conversion left %v and task %s", conversions, tasks[0].State)
+	}
+	if err := l.Convert(ctx, r.ID, Conversion{Sink: "s", Type: "Patient"}, []string{"output/00000"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Unconvert(ctx, r.ID, "Patient", []string{"output/00000"}); err != nil {
+		t.Fatal(err)
+	}
+	tasks, _ = l.Tasks(ctx, r.ID)
+	conversions, _ = l.Conversions(ctx, r.ID)
+	if len(conversions) != 0 || tasks[0].State != TaskLanded {
+		t.Errorf("Unconvert left %v and task %s", conversions, tasks[0].State)
+	}
+}
+
+func TestTaskTransitions(t *testing.T) {
+	all := []TaskState{TaskPending, TaskLanding, TaskLanded, TaskConverted, TaskDone, TaskQuarantined}
+	allowed := map[TaskState]string{ // to: from
+		TaskPending:     "pending landing landed converted quarantined",
+		TaskLanding:     "pending landing",
+		TaskLanded:      "pending landing landed converted",
+		TaskConverted:   "landed converted",
+		TaskDone:        "converted done",
+		TaskQuarantined: "pending landing landed quarantined",
+	}
+	paths := map[TaskState][]TaskState{
+		TaskLanding: {TaskLanding}, TaskLanded: {TaskLanded}, TaskConverted: {TaskLanded, TaskConverted},
+		TaskDone: {TaskLanded, TaskConverted, TaskDone}, TaskQuarantined: {TaskQuarantined},
+	}
+	ctx := t.Context()
+	l := open(t, t.TempDir())
+	for _, from := range all {
+		for _, to := range all {
+			want := false
+			for _, f := range splitStates(allowed[to]) {
+				want = want || f == from
+			}
+			r := listed(t, l, 1)
+			for _, s := range append(append([]TaskState{}, paths[from]...), to) {
+				_ = l.Note(ctx, r.ID, Note{Key: "output/00000", State: s})
+				if err := l.Flush(ctx); s != to && err != nil {
+					t.Fatal(err)
+				}
+			}
+			tasks, err := l.Tasks(ctx, r.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := tasks[0].State == to; got != want && from != to {
+				t.Errorf("%s to %s: went %v, want %v", from, to, got, want)
+			}
+		}
+	}
+}
+
+func splitStates(s string) (list []TaskState) {
+	for len(s) > 0 {
+		i := 0
+		for i < len(s) && s[i] != ' ' {
+			i++
+		}
+		list = append(list, TaskState(s[:i]))
+		s = s[min(i+1, len(s)):]
+	}
+	return list
+}
+
+// Many small changes share their commits, and Flush leaves none behind.
+func TestNoteCommitsInGroups(t *testing.T) {
+	const files = 3000
+	ctx := t.Context()
+	frozen := time.Now()
+	l, err := Open(ctx, t.TempDir(), func() time.Time { return frozen }) // no group is due by time
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	r := listed(t, l, files)
+	var wg sync.WaitGroup
+	for w := range 4 {
+		wg.Go(func() {
+			for i := w; i < files; i += 4 {
+				key := fmt.Sprintf("output/%05d", i)
+				if err := l.Note(ctx, r.ID, Note{Key: key, State: TaskLanding, Attempt: true}); err != nil {
+					t.Error(err)
+				}
+				if err := l.Note(ctx, r.ID, Note{Key: key, State: TaskLanded, Lines: 20}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if n := len(l.group.pending); n >= groupSize {
+		t.Errorf("%d changes wait, want fewer than %d", n, groupSize)
+	}
+	if err := l.Flush(ctx); err != nil {
+		t.Fatal(err)
+	}
+	tasks, err := l.Tasks(ctx, r.ID)
+	if err != nil || len(tasks) != files {
+		t.Fatal(len(tasks), err)
+	}
+	for _, task := range tasks {
+		if task.State != TaskLanded || task.Lines != 20 || task.Attempts != 1 {
+			t.Fatalf("task %+v", task)
+		}
+	}
+}
+
+func BenchmarkNote(b *testing.B) {
+	l := open(b, b.TempDir())
+	r := begin(b, l, "j")
+	tasks := make([]Task, 50_000)
+	for i := range tasks {
+		tasks[i] = Task{Key: fmt.Sprintf("output/%05d", i), Kind: "output", Type: "Patient", Ordinal: i}
+	}
+	if _, err := l.List(b.Context(), r.ID, tasks, func(*Run) {}); err != nil {
+		b.Fatal(err)
+	}
+	i := 0
+	for b.Loop() {
+		if err := l.Note(b.Context(), r.ID, Note{Key: tasks[i%len(tasks)].Key, State: TaskLanded}); err != nil {
+			b.Fatal(err)
+		}
+		i++
+	}
+}
