@@ -1,0 +1,364 @@
+package smart
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+// maxKeyData bounds the bytes of a key or a private key set.
+const maxKeyData = 256 << 10
+
+// ParseKey reads one private key: a PEM block (PKCS#1, PKCS#8 or SEC 1), a JWK, or
+// one of a JWK Set.
+//
+// With PEM, kid names the key, and an empty kid means its RFC 7638 thumbprint. With
+// a JWK it must equal the key's own kid, if both are there. In a set, kid chooses;
+// without it the first private key whose key_ops has "sign" is taken, else the first
+// private key. A public or an encrypted key is refused with a hint.
+func ParseKey(data []byte, kid string) (*Key, error) {
+	keys, err := parseKeys(data, kid)
+	if err != nil {
+		return nil, keyError("", err)
+	}
+	return keys[0], nil
+}
+
+// ParseKeys reads all private keys of a JWK Set, or the one of a PEM block or a JWK.
+// Public keys in the set are passed over.
+func ParseKeys(data []byte) (Keys, error) {
+	keys, err := parseKeys(data, "")
+	if err != nil {
+		return nil, keyError("", err)
+	}
+	return keys, nil
+}
+
+// keyFault is a refusal of key data with what to do about it.
+type keyFault struct {
+	text, hint string
+}
+
+func (f *keyFault) Error() string { return f.text }
+
+const keyHint = "Give a private key as PEM (PKCS#8, PKCS#1 or SEC 1), JWK or JWK Set."
+
+func keyError(path string, err error) error {
+	var e *Error
+	if errors.As(err, &e) {
+		if e.Where == "" {
+			e.Where = path
+		}
+		return e
+	}
+	hint := keyHint
+	if f, ok := errors.AsType[*keyFault](err); ok && f.hint != "" {
+		hint = f.hint
+	}
+	return &Error{Op: "load key", Where: path, Err: err, kind: lasting, hint: hint}
+}
+
+// parseKeys returns at least one key; the one to prefer comes first when kid is
+// empty, and the one named is alone when it is not.
+func parseKeys(data []byte, kid string) (Keys, error) {
+	data = bytes.TrimSpace(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")))
+	switch {
+	case len(data) > maxKeyData:
+		return nil, fmt.Errorf("it has more than %d bytes", maxKeyData)
+	case len(data) == 0:
+		return nil, errText("it is empty")
+	case data[0] == '{':
+		return parseJSONKeys(data, kid)
+	}
+	signer, err := parsePEM(data)
+	if err != nil {
+		return nil, err
+	}
+	k, err := newKey(signer, "", kid)
+	if err != nil {
+		return nil, err
+	}
+	return Keys{k}, nil
+}
+
+func parsePEM(data []byte) (crypto.Signer, error) {
+	var public bool
+	for {
+		var block *pem.Block
+		block, data = pem.Decode(data)
+		if block == nil {
+			break
+		}
+		if strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED") || block.Type == "ENCRYPTED PRIVATE KEY" {
+			return nil, &keyFault{
+				"the private key is encrypted with a passphrase",
+				"Decrypt it once (openssl pkey -in key.pem -out plain.pem; chmod 600 plain.pem) or keep it in a KMS.",
+			}
+		}
+		switch block.Type {
+		case "PRIVATE KEY":
+			key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+			if err != nil {
+				return nil, errText("its PKCS#8 data cannot be read")
+			}
+			signer, ok := key.(crypto.Signer)
+			if !ok {
+				return nil, errText("its kind of key cannot sign")
+			}
+			return signer, nil
+		case "RSA PRIVATE KEY":
+			key, err := x509.ParsePKCS1PrivateKey(block.Bytes)
+			if err != nil {
+				return nil, errText("its PKCS#1 data cannot be read")
+			}
+			return key, nil
+		case "EC PRIVATE KEY":
+			key, err := x509.ParseECPrivateKey(block.Bytes)
+			if err != nil {
+				return nil, errText("its SEC 1 data cannot be read")
+			}
+			return key, nil
+		case "OPENSSH PRIVATE KEY":
+			return nil, &keyFault{
+				"it is an OpenSSH key",
+				"Make a key with flue keys generate, or convert this one: ssh-keygen -p -m PKCS8 -f key.",
+			}
+		case "PUBLIC KEY", "RSA PUBLIC KEY", "CERTIFICATE", "CERTIFICATE REQUEST":
+			public = true
+		}
+	}
+	if public {
+		return nil, publicGiven()
+	}
+	return nil, errText("it is neither PEM nor JSON")
+}
+
+func publicGiven() error {
+	return &keyFault{
+		"it is a public key, which cannot sign",
+		"Give the private half here, and register the public half with the server.",
+	}
+}
+
+// jwkFacts are the members of a JWK that choose a key and say when it signs. The
+// names nbf and exp are those of OpenID Federation's key sets.
+type jwkFacts struct {
+	Kty    string          `json:"kty"`
+	Kid    string          `json:"kid"`
+	Alg    string          `json:"alg"`
+	Use    string          `json:"use"`
+	KeyOps []string        `json:"key_ops"`
+	D      json.RawMessage `json:"d"`
+	N      string          `json:"n"`
+	Nbf    int64           `json:"nbf"`
+	Exp    int64           `json:"exp"`
+}
+
+func parseJSONKeys(data []byte, kid string) (Keys, error) {
+	var set struct {
+		Kty  string            `json:"kty"`
+		Keys []json.RawMessage `json:"keys"`
+	}
+	if err := json.Unmarshal(data, &set); err != nil {
+		return nil, jsonCause(err)
+	}
+	if set.Keys == nil {
+		k, _, err := parseJWK(data)
+		if err != nil {
+			return nil, err
+		}
+		if kid != "" && k.kid != kid {
+			if !namesNoKid(data) {
+				return nil, &keyFault{
+					fmt.Sprintf("the JWK's kid is %q and not %q", clean(k.kid), clean(kid)),
+					"Leave the key id of the configuration empty, or use the kid that the server knows in both places.",
+				}
+			}
+			k.kid = kid
+		}
+		return Keys{k}, nil
+	}
+	return parseSet(set.Keys, kid)
+}
+
+func namesNoKid(data []byte) bool {
+	var f jwkFacts
+	return json.Unmarshal(data, &f) == nil && f.Kid == ""
+}
+
+func parseSet(raw []json.RawMessage, kid string) (Keys, error) {
+	var keys, signing Keys
+	var kids []string
+	public := false
+	for i, one := range raw {
+		k, facts, err := parseJWK(one)
+		if _, ok := errors.AsType[*keyFault](err); ok {
+			public = public || facts.Kty == "RSA" || facts.Kty == "EC"
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("key %d of the set: %w", i+1, err)
+		}
+		if slices.Contains(kids, k.kid) {
+			return nil, fmt.Errorf("kid %q occurs twice among the private keys of the set", clean(k.kid))
+		}
+		kids = append(kids, k.kid)
+		if slices.Contains(facts.KeyOps, "sign") {
+			signing = append(signing, k)
+		} else {
+			keys = append(keys, k)
+		}
+	}
+	keys = append(signing, keys...)
+	if len(keys) == 0 {
+		if public {
+			return nil, publicGiven()
+		}
+		return nil, errText("the set has no private key")
+	}
+	if kid == "" {
+		return keys, nil
+	}
+	if k := keys.Find(kid); k != nil {
+		return Keys{k}, nil
+	}
+	return nil, &keyFault{
+		fmt.Sprintf("the set has no private key with kid %q", clean(kid)),
+		"The kids of its private keys are: " + clean(strings.Join(kids, ", ")) + ".",
+	}
+}
+
+// parseJWK reads one private key. A public one is a *keyFault.
+func parseJWK(data []byte) (*Key, jwkFacts, error) {
+	var facts jwkFacts
+	if err := json.Unmarshal(data, &facts); err != nil {
+		return nil, facts, jsonCause(err)
+	}
+	switch {
+	case facts.Kty != "RSA" && facts.Kty != "EC":
+		return nil, facts, &keyFault{fmt.Sprintf("a key of type %q cannot sign SMART assertions", clean(facts.Kty)), keyHint}
+	case facts.Use == "enc":
+		return nil, facts, &keyFault{"the key is for encryption, not for signatures", keyHint}
+	case len(facts.D) == 0 || string(facts.D) == "null" || string(facts.D) == `""`:
+		return nil, facts, publicGiven()
+	case len(facts.N) > maxRSABits/6+8: // base64 characters
+		return nil, facts, fmt.Errorf("the RSA key has more than %d bits", maxRSABits)
+	}
+	var j jose.JSONWebKey
+	if err := json.Unmarshal(data, &j); err != nil {
+		return nil, facts, errText("the JWK's members do not make a private key")
+	}
+	var signer crypto.Signer
+	switch key := j.Key.(type) {
+	case *rsa.PrivateKey:
+		if err := key.Validate(); err != nil {
+			return nil, facts, errText("the JWK's RSA members do not belong together")
+		}
+		signer = key
+	case *ecdsa.PrivateKey:
+		if !matches(key) {
+			return nil, facts, errText("the JWK's EC members do not belong together")
+		}
+		signer = key
+	default:
+		return nil, facts, errText("the JWK is not an RSA or EC private key")
+	}
+	k, err := newKey(signer, facts.Alg, facts.Kid)
+	if err != nil {
+		return nil, facts, err
+	}
+	k.notBefore, k.notAfter = unix(facts.Nbf), unix(facts.Exp)
+	return k, facts, nil
+}
+
+// matches reports whether the private scalar belongs to the public point.
+func matches(key *ecdsa.PrivateKey) bool {
+	d, err := key.Bytes()
+	if err != nil {
+		return false
+	}
+	own, err := ecdsa.ParseRawPrivateKey(key.Curve, d)
+	return err == nil && own.PublicKey.Equal(&key.PublicKey)
+}
+
+// unix is the time of a JWK's numeric date; 0 and what is out of range mean none.
+func unix(seconds int64) time.Time {
+	if seconds <= 0 || seconds > 1<<40 {
+		return time.Time{}
+	}
+	return time.Unix(seconds, 0)
+}
+
+// privateJWK is the whole key for a private set.
+type privateJWK struct {
+	JWK
+	D      string   `json:"d"`
+	P      string   `json:"p,omitempty"`
+	Q      string   `json:"q,omitempty"`
+	Dp     string   `json:"dp,omitempty"`
+	Dq     string   `json:"dq,omitempty"`
+	Qi     string   `json:"qi,omitempty"`
+	KeyOps []string `json:"key_ops,omitempty"`
+	Nbf    int64    `json:"nbf,omitempty"`
+	Exp    int64    `json:"exp,omitempty"`
+}
+
+// PrivateJWKS writes the keys with their private members and their times as a JWK
+// Set, which [ParseKeys] reads. Write it with [SaveKeys]; never publish it: that is
+// what [Keys.JWKS] is for.
+func (ks Keys) PrivateJWKS() ([]byte, error) {
+	set := struct {
+		Keys []privateJWK `json:"keys"`
+	}{Keys: []privateJWK{}}
+	for _, k := range ks {
+		p := privateJWK{JWK: k.PublicJWK(), KeyOps: []string{"sign"}}
+		p.Use = "" // RFC 7517 4.3: not beside key_ops
+		if !k.only {
+			p.Alg = ""
+		}
+		if !k.notBefore.IsZero() {
+			p.Nbf = k.notBefore.Unix()
+		}
+		if !k.notAfter.IsZero() {
+			p.Exp = k.notAfter.Unix()
+		}
+		switch key := k.signer.(type) {
+		case *rsa.PrivateKey:
+			if len(key.Primes) != 2 {
+				return nil, &Error{Op: "write private keys", Err: errText("an RSA key of more than two primes"), kind: lasting}
+			}
+			key.Precompute()
+			p.D, p.P, p.Q = b64(key.D), b64(key.Primes[0]), b64(key.Primes[1])
+			p.Dp, p.Dq, p.Qi = b64(key.Precomputed.Dp), b64(key.Precomputed.Dq), b64(key.Precomputed.Qinv)
+		case *ecdsa.PrivateKey:
+			d, err := key.Bytes()
+			if err != nil {
+				return nil, &Error{Op: "write private keys", Err: err, kind: lasting}
+			}
+			p.D = b64bytes(d)
+		default:
+			_, err := k.pkcs8()
+			return nil, err
+		}
+		set.Keys = append(set.Keys, p)
+	}
+	data, err := json.MarshalIndent(set, "", "  ")
+	if err != nil {
+		return nil, &Error{Op: "write private keys", Err: err, kind: lasting}
+	}
+	return append(data, '\n'), nil
+}
+
+func b64(n *big.Int) string { return b64bytes(n.Bytes()) }

@@ -1,0 +1,270 @@
+package smart
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+const (
+	// transientRetries is how often a request is repeated after 429, 5xx or a network
+	// failure.
+	transientRetries = 4
+	// provenRetries is how often a rejection is not believed when the same key got a
+	// token before in this process (F9).
+	provenRetries = 5
+	// minSkew is the smallest difference of clocks that is corrected. The Date header
+	// has whole seconds and the answer takes time, so that less means nothing.
+	minSkew = 10 * time.Second
+)
+
+// request gets one token, with as many attempts as the failures deserve. Each attempt
+// signs an assertion of its own (P8).
+func (c *Client) request(ctx context.Context) (*Token, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	var past attempts
+	skew := c.Skew()
+	for {
+		tok, kid, err := c.attempt(ctx, skew)
+		if err == nil {
+			c.accepted(kid, skew)
+			return tok, nil
+		}
+		if ctx.Err() != nil {
+			return nil, err
+		}
+		past.proven = c.isProven(kid)
+		past.assertion = c.Keys != nil
+		past.skewed = err.Skew != 0 && (err.Skew-skew).Abs() >= minSkew
+		wait, again := past.next(err)
+		if !again {
+			return nil, err
+		}
+		if past.skewed {
+			skew = err.Skew
+		}
+		c.log().Debug("token request repeated", "status", err.Status, "error", err.Code, "wait", wait)
+		if sleep(ctx, wait) != nil {
+			return nil, err
+		}
+	}
+}
+
+// attempts is what request knows when it decides whether to try again.
+type attempts struct {
+	transient int  // failures that may pass
+	rejected  int  // rejections of who we are
+	proven    bool // the key got a token before (F9)
+	assertion bool // the client signs assertions
+	skewed    bool // the last rejection came with a difference of clocks not yet corrected
+}
+
+// next says whether another attempt is worth it, and after which wait. It counts the
+// failure.
+func (a *attempts) next(err *Error) (wait time.Duration, again bool) {
+	switch err.kind {
+	case passing:
+		a.transient++
+		return backoff(a.transient, err.retryAfter), a.transient <= transientRetries
+	case rejected:
+		a.rejected++
+		switch {
+		case a.proven: // F9
+			return backoff(a.rejected, err.retryAfter), a.rejected <= provenRetries
+		case !a.assertion: // the same secret again is the same answer
+			return 0, false
+		case a.skewed: // F1: once more with the server's clock
+			return 0, a.rejected == 1
+		case err.Code == "invalid_request":
+			return 0, false
+		default: // F2: once more with a fresh JWT
+			return backoff(1, err.retryAfter), a.rejected == 1
+		}
+	}
+	return 0, false
+}
+
+// accepted remembers what worked.
+func (c *Client) accepted(kid string, skew time.Duration) {
+	c.tokens.Add(1)
+	c.mu.Lock()
+	if c.proven == nil {
+		c.proven = map[string]bool{}
+	}
+	c.proven[kid] = true
+	c.mu.Unlock()
+	if time.Duration(c.skew.Swap(int64(skew))) != skew {
+		c.log().Warn("the server's clock differs from this machine's; assertions follow the server's", "ahead", skew.Round(time.Second))
+	}
+}
+
+func (c *Client) isProven(kid string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.proven[kid]
+}
+
+// maxTokenResponse bounds the bytes of a token endpoint's answer.
+const maxTokenResponse = 1 << 20
+
+// attempt asks the token endpoint once. kid names the key used; it is empty for
+// client secrets.
+func (c *Client) attempt(ctx context.Context, skew time.Duration) (tok *Token, kid string, failure *Error) {
+	tokenURL, conf, err := c.endpoint(ctx)
+	if err != nil {
+		return nil, "", asError("discover", err)
+	}
+	fail := &Error{Op: "request token", Where: place(tokenURL)}
+	form := url.Values{"grant_type": {"client_credentials"}} // P9
+	if len(c.Scopes) > 0 {
+		form.Set("scope", strings.Join(c.Scopes, " "))
+	}
+	header := http.Header{"Accept": {"application/json"}, "Content-Type": {"application/x-www-form-urlencoded"}}
+	secrets := []string{string(c.Secret)}
+	var key *Key
+	switch {
+	case c.Keys != nil:
+		if key, err = c.key(ctx, conf); err != nil {
+			return nil, "", asError("choose key", err)
+		}
+		kid = key.kid
+		signed, err := c.sign(key, tokenURL, skew)
+		if err != nil {
+			return nil, kid, asError("sign assertion", err)
+		}
+		form.Set("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
+		form.Set("client_assertion", string(signed))
+		secrets = append(secrets, string(signed))
+	case c.SecretInBody:
+		form.Set("client_id", c.ClientID)
+		form.Set("client_secret", string(c.Secret))
+	}
+
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout(c.Timeout))
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, tokenURL, strings.NewReader(form.Encode()))
+	if err != nil {
+		fail.Err, fail.kind = cause(err), lasting
+		return nil, kid, fail
+	}
+	req.GetBody = nil // net/http must not send an assertion twice (P8)
+	req.Header = header
+	if c.Keys == nil && !c.SecretInBody {
+		// RFC 6749 2.3.1: both are form-encoded before they are joined.
+		req.SetBasicAuth(url.QueryEscape(c.ClientID), url.QueryEscape(string(c.Secret)))
+	}
+
+	client := copyClient(c.HTTP)
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse } // F10
+	sent := c.now()
+	a, err := exchange(client, req, maxTokenResponse)
+	received := c.now()
+	if err != nil {
+		return nil, kid, fail.network(err)
+	}
+	tok, failure = c.read(a, fail, tokenURL, received, secrets)
+	if failure != nil {
+		failure.Skew = measuredSkew(a, sent, received)
+		if failure.kind != rejected {
+			failure.Skew = 0
+		}
+		failure.hint = firstOf(failure.hint, c.hint(failure, a, key, tokenURL))
+		if a.status == http.StatusNotFound || a.status == http.StatusGone {
+			c.discoveries().Forget(c.Base) // the endpoint may have moved
+		}
+		return nil, kid, failure
+	}
+	c.log().Debug("token received", "kid", kid, "expires_in", tok.Expiry.Sub(received).Round(time.Second), "scopes", len(tok.Scopes))
+	return tok, kid, nil
+}
+
+// read makes a token or a failure of the answer.
+func (c *Client) read(a *answer, fail *Error, tokenURL string, now time.Time, secrets []string) (*Token, *Error) {
+	fail.Status = a.status
+	if a.status < 200 || a.status > 299 {
+		fail.refused(a)
+		if body, err := parseTokenResponse(a.body); err == nil {
+			fail.Code, fail.Description = body.errorCode(), clean(body.Description.text(), secrets...)
+		}
+		switch {
+		case a.status >= 300 && a.status < 400:
+			fail.Err = errText("the token endpoint redirects, which is not followed" + redirectTarget(a))
+		case fail.Code == "temporarily_unavailable" || fail.Code == "server_error" || fail.Code == "slow_down":
+			fail.kind = passing
+		case fail.Code == "invalid_scope" || fail.Code == "unsupported_grant_type":
+			// lasting: F3
+		case a.status == http.StatusBadRequest || a.status == http.StatusUnauthorized || a.status == http.StatusForbidden:
+			fail.kind = rejected
+		case fail.Code == "invalid_client" || fail.Code == "unauthorized_client" || fail.Code == "invalid_grant":
+			fail.kind = rejected // with an unusual status
+		}
+		return nil, fail
+	}
+	fail.kind = lasting
+	body, err := parseTokenResponse(a.body)
+	if err != nil {
+		fail.Err = err
+		if a.html() {
+			fail.Err = errText("the answer is a web page instead of JSON")
+		}
+		return nil, fail
+	}
+	if code := body.errorCode(); code != "" {
+		fail.Code, fail.Description = code, clean(body.Description.text(), secrets...)
+		if code != "invalid_scope" && code != "unsupported_grant_type" {
+			fail.kind = rejected
+		}
+		return nil, fail
+	}
+	tok, warnings, err := body.token(now)
+	if err != nil {
+		fail.Err = err
+		return nil, fail
+	}
+	for _, w := range warnings {
+		c.warnOnce(w)
+	}
+	if tok.Scopes == nil && len(c.Scopes) > 0 {
+		c.warnOnce("the token endpoint did not say which scopes it granted; those that were asked for are assumed")
+	}
+	if tok.Scopes != nil && len(tok.Scopes) == 0 && len(c.Scopes) > 0 { // P16
+		fail.Err = errText("the server granted no scope at all")
+		fail.hint = "Asked for were: " + listScopes(c.Scopes) + ". Have the scopes approved where the client is registered."
+		return nil, fail
+	}
+	return tok, nil
+}
+
+// measuredSkew is the server's clock less ours, by the Date header and the middle of the
+// exchange; 0 when there is none or it is too small to matter (F1).
+func measuredSkew(a *answer, sent, received time.Time) time.Duration {
+	date, err := http.ParseTime(a.header.Get("Date"))
+	if err != nil {
+		return 0
+	}
+	d := date.Sub(sent.Add(received.Sub(sent) / 2))
+	if d.Abs() < minSkew {
+		return 0
+	}
+	return d.Round(time.Second)
+}
+
+// redirectTarget names where a redirect leads, without query.
+func redirectTarget(a *answer) string {
+	u, err := url.Parse(a.header.Get("Location"))
+	if err != nil || u.Host == "" {
+		return ""
+	}
+	return " (to " + placeURL(u) + ")"
+}
+
+func firstOf(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,218 @@
+package smart
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// Transport is an [http.RoundTripper] that puts a bearer token on the requests to one
+// FHIR server and to the origins that are allowed beside it, and on no others (P15,
+// I6). It decides by the URL of each request, so that a redirect to another origin
+// arrives there without token (F42); an Authorization header of the caller's own is
+// taken off such a request too.
+//
+// When the server answers 401, the token is invalidated, another one is asked for and
+// the request is sent once more (F7, F8), provided that the source is an [Invalidator]
+// and that the body can be read again (it has none, or there is a GetBody).
+// Otherwise the caller gets the 401. A second 401, for a token just issued, is an
+// [*Error] (F11). No other answer is acted on: 403, 429 and 5xx are the caller's.
+//
+// A request with Close set goes over Fresh: on a connection of its own, so that
+// net/http never sends it twice. What must not be repeated without an answer, like the
+// kick-off of an export, is sent that way. After a 401, which is an answer, it is
+// still repeated.
+type Transport struct {
+	// Source gives the token; nil sends none (an open server).
+	Source TokenSource
+	// Server is the FHIR service base URL.
+	Server *url.URL
+	// Origins get the token beside the Server's.
+	Origins []Origin
+	// Header is set on requests to those same origins, for servers that want more than a
+	// token (Epic-Client-ID).
+	Header http.Header
+	// AllowHTTP permits plain http to hosts other than loopback (P10).
+	AllowHTTP bool
+	// Base sends the requests; nil means http.DefaultTransport.
+	Base http.RoundTripper
+	// Fresh sends requests with Close set. Nil means a copy of Base that keeps no
+	// connections, when Base is an *http.Transport, and Base itself otherwise.
+	Fresh http.RoundTripper
+	// Log receives debug lines; nil discards.
+	Log *slog.Logger
+
+	once  sync.Once
+	fresh http.RoundTripper
+}
+
+// RoundTrip implements [http.RoundTripper]. It does not change the request.
+func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if !t.allowed(req.URL) {
+		return t.send(withoutToken(req))
+	}
+	if t.Source == nil {
+		return t.send(t.decorate(req, nil))
+	}
+	if req.URL.Scheme != "https" && !t.AllowHTTP && !loopback(req.URL.Hostname()) {
+		closeBody(req)
+		return nil, plainHTTP("send request", req.URL)
+	}
+	ctx := req.Context()
+	token, err := t.Source.Token(ctx)
+	if err != nil {
+		closeBody(req)
+		return nil, err
+	}
+	resp, err := t.send(t.decorate(req, token))
+	if err != nil || resp.StatusCode != http.StatusUnauthorized {
+		return resp, err
+	}
+	source, ok := t.Source.(Invalidator)
+	if !ok {
+		return resp, nil
+	}
+	source.Invalidate(token.AccessToken)
+	if req.Body != nil && req.Body != http.NoBody && req.GetBody == nil {
+		return resp, nil
+	}
+	drain(resp)
+	t.log().DebugContext(ctx, "401: authenticating again")
+	return t.again(ctx, req)
+}
+
+// again sends the request a second and last time, with a token that is not the one just
+// refused.
+func (t *Transport) again(ctx context.Context, req *http.Request) (*http.Response, error) {
+	token, err := t.Source.Token(ctx)
+	if err != nil {
+		return nil, err
+	}
+	second := t.decorate(req, token)
+	if req.GetBody != nil {
+		if second.Body, err = req.GetBody(); err != nil {
+			return nil, &Error{Op: "send request again", Where: placeURL(req.URL), Err: err}
+		}
+	}
+	resp, err := t.send(second)
+	if err != nil || resp.StatusCode != http.StatusUnauthorized {
+		return resp, err
+	}
+	t.Source.(Invalidator).Invalidate(token.AccessToken)
+	drain(resp)
+	return nil, &Error{ // F11
+		Op: "send request", Where: originText(req.URL), Status: resp.StatusCode, Code: challengeCode(resp.Header), kind: lasting,
+		Err:  errText("the server refuses a token that was just issued"),
+		hint: "Check that the token URL belongs to this FHIR server, that the client may use this API and that the server's own clocks agree.",
+	}
+}
+
+// allowed reports whether the URL may get the token (I6).
+func (t *Transport) allowed(u *url.URL) bool {
+	o := OriginOf(u)
+	return o != "" && (o == OriginOf(t.Server) || slices.Contains(t.Origins, o))
+}
+
+// decorate copies the request with token and extra headers.
+func (t *Transport) decorate(req *http.Request, token *Token) *http.Request {
+	out := req.Clone(req.Context())
+	for name, values := range t.Header {
+		out.Header[http.CanonicalHeaderKey(name)] = slices.Clone(values)
+	}
+	if token != nil {
+		out.Header.Set("Authorization", "Bearer "+string(token.AccessToken))
+	}
+	return out
+}
+
+// withoutToken is the request as a foreign origin may see it.
+func withoutToken(req *http.Request) *http.Request {
+	if req.Header.Get("Authorization") == "" {
+		return req
+	}
+	out := req.Clone(req.Context())
+	out.Header.Del("Authorization")
+	return out
+}
+
+func (t *Transport) send(req *http.Request) (*http.Response, error) {
+	base := t.Base
+	if base == nil {
+		base = http.DefaultTransport
+	}
+	if !req.Close {
+		return base.RoundTrip(req)
+	}
+	t.once.Do(func() {
+		t.fresh = t.Fresh
+		if t.fresh != nil {
+			return
+		}
+		t.fresh = base
+		if ht, ok := base.(*http.Transport); ok {
+			alone := ht.Clone()
+			alone.DisableKeepAlives = true
+			t.fresh = alone
+		}
+	})
+	return t.fresh.RoundTrip(req)
+}
+
+// CloseIdleConnections lets http.Client.CloseIdleConnections reach the base transport.
+func (t *Transport) CloseIdleConnections() {
+	base := t.Base
+	if base == nil {
+		base = http.DefaultTransport
+	}
+	if c, ok := base.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
+}
+
+func (t *Transport) log() *slog.Logger {
+	if t.Log != nil {
+		return t.Log
+	}
+	return slog.New(slog.DiscardHandler)
+}
+
+// maxDrain is how much of a refused answer is read so that its connection can be used
+// again.
+const maxDrain = 64 << 10
+
+func drain(resp *http.Response) {
+	_, _ = io.CopyN(io.Discard, resp.Body, maxDrain)
+	_ = resp.Body.Close()
+}
+
+func closeBody(req *http.Request) {
+	if req.Body != nil {
+		_ = req.Body.Close()
+	}
+}
+
+// originText is the origin alone: the path of a FHIR request may name a patient (I7).
+func originText(u *url.URL) string { return u.Scheme + "://" + u.Host }
+
+// challengeCode is the error of a Bearer challenge (RFC 6750 3), "" without one.
+func challengeCode(h http.Header) string {
+	for _, challenge := range h.Values("WWW-Authenticate") {
+		_, rest, ok := strings.Cut(challenge, `error="`)
+		if !ok {
+			continue
+		}
+		code, _, ok := strings.Cut(rest, `"`)
+		switch code {
+		case "invalid_token", "invalid_request", "insufficient_scope":
+			if ok {
+				return code
+			}
+		}
+	}
+	return ""
+}
