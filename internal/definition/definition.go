@@ -11,6 +11,8 @@
 // Source: https://hl7.org/fhir/R4/downloads.html
 package definition
 
+//go:generate go run ./generate -out r4.bin
+
 // Kind is the JSON shape of an element's value, and what flue may do with it.
 type Kind uint8
 
@@ -33,13 +35,14 @@ func (k Kind) Primitive() bool { return k >= Boolean && k <= Instant }
 
 // Element is one JSON member that FHIR R4 defines.
 type Element struct {
-	Name   string  // JSON member name, choices expanded: "valueQuantity"
-	Type   string  // FHIR type: "Quantity", "code", "BackboneElement", "Reference"
-	Kind   Kind    // shape of the value
-	List   bool    // max cardinality is not 1
-	Choice string  // "value" for every value[x] member, otherwise ""
-	Struct *Struct // the members of a Complex value, otherwise nil
-	Order  int     // position in the Struct's definition order, from 0
+	Name     string  // JSON member name, choices expanded: "valueQuantity"
+	Type     string  // FHIR type: "Quantity", "code", "BackboneElement", "Reference"
+	Kind     Kind    // shape of the value
+	List     bool    // max cardinality is not 1
+	Required bool    // min cardinality is not 0; for a choice, one of its members
+	Choice   string  // "value" for every value[x] member, otherwise ""
+	Struct   *Struct // the members of a Complex value, otherwise nil
+	Order    int     // position in the Struct's definition order, from 0
 }
 
 // Struct is the set of members of a JSON object: a resource, a data type or a
@@ -53,3 +56,32 @@ type Struct struct {
 
 // Field returns the element with the JSON member name, or nil.
 func (s *Struct) Field(name string) *Element { return s.byName[name] }
+
+// FieldBytes is Field for a name that is not yet a string.
+func (s *Struct) FieldBytes(name []byte) *Element { return s.byName[string(name)] }
+
+// Resources returns the names of all R4 resource types, sorted. The slice
+// belongs to the caller.
+func Resources() []string {
+	t := r4()
+	names := make([]string, len(t.resources))
+	for i, s := range t.resources {
+		names[i] = s.Name
+	}
+	return names
+}
+
+// Type returns the definition of a resource type, or nil when R4 has no such
+// type.
+func Type(name string) *Struct { return r4().types[name] }
+
+// Base returns the members that every resource has, whatever its type: id,
+// meta, implicitRules and language.
+func Base() *Struct { return r4().base }
+
+// Extension returns the definition of the data type Extension.
+func Extension() *Struct { return r4().extension }
+
+// PrimitiveCompanion returns the members of the object beside a primitive
+// element, "_birthDate" beside "birthDate": id and extension.
+func PrimitiveCompanion() *Struct { return r4().companion }
