@@ -23,7 +23,7 @@ import (
 type Runner struct {
 	Job     config.Job
 	Server  config.Server
-	Bulk    *export.Client // for Mode bulk
+	Bulk    *export.Client // exports for Mode bulk; in both modes it reads the CapabilityStatement
 	Search  *search.Client // for Mode search
 	Auth    Authorizer     // nil for servers without authentication
 	Sinks   []sinks.Sink
@@ -44,22 +44,22 @@ type Options struct {
 	Due     time.Time // when the schedule wanted it; zero by hand
 }
 
-// State is where a run stands; see docs/ARCHITECTURE.md for the transitions.
-type State string
+// State is where a run stands; see package ledger for the transitions.
+type State = ledger.State
 
 // The states of a run.
 const (
-	Planned    State = "planned"
-	Authorized State = "authorized"
-	KickedOff  State = "kicked_off"
-	Exporting  State = "exporting"
-	Landing    State = "landing"
-	Converting State = "converting"
-	Publishing State = "publishing"
-	Published  State = "published"
-	Failed     State = "failed"
-	Cancelled  State = "cancelled"
-	Abandoned  State = "abandoned"
+	Planned    = ledger.Planned
+	Authorized = ledger.Authorized
+	KickedOff  = ledger.KickedOff
+	Exporting  = ledger.Exporting
+	Landing    = ledger.Landing
+	Converting = ledger.Converting
+	Publishing = ledger.Publishing
+	Published  = ledger.Published
+	Failed     = ledger.Failed
+	Cancelled  = ledger.Cancelled
+	Abandoned  = ledger.Abandoned
 )
 
 // Event is something that happened in a run: what a terminal shows and a log
