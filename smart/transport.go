@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 )
 
 // Transport is an [http.RoundTripper] that puts a bearer token on the requests to one
@@ -23,10 +22,9 @@ import (
 // Otherwise the caller gets the 401. A second 401, for a token just issued, is an
 // [*Error] (F11). No other answer is acted on: 403, 429 and 5xx are the caller's.
 //
-// A request with Close set goes over Fresh: on a connection of its own, so that
-// net/http never sends it twice. What must not be repeated without an answer, like the
-// kick-off of an export, is sent that way. After a 401, which is an answer, it is
-// still repeated.
+// For what must not be repeated without an answer, like the kick-off of an export, give a
+// Transport a Base that keeps no connections (DisableKeepAlives): net/http then
+// never sends a request twice. A 401 is an answer, after which it is repeated.
 type Transport struct {
 	// Source gives the token; nil sends none (an open server).
 	Source TokenSource
@@ -41,23 +39,17 @@ type Transport struct {
 	AllowHTTP bool
 	// Base sends the requests; nil means http.DefaultTransport.
 	Base http.RoundTripper
-	// Fresh sends requests with Close set. Nil means a copy of Base that keeps no
-	// connections, when Base is an *http.Transport, and Base itself otherwise.
-	Fresh http.RoundTripper
 	// Log receives debug lines; nil discards.
 	Log *slog.Logger
-
-	once  sync.Once
-	fresh http.RoundTripper
 }
 
 // RoundTrip implements [http.RoundTripper]. It does not change the request.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !t.allowed(req.URL) {
-		return t.send(withoutToken(req))
+		return t.base().RoundTrip(withoutToken(req))
 	}
 	if t.Source == nil {
-		return t.send(t.decorate(req, nil))
+		return t.base().RoundTrip(t.decorate(req, nil))
 	}
 	if req.URL.Scheme != "https" && !t.AllowHTTP && !loopback(req.URL.Hostname()) {
 		closeBody(req)
@@ -69,7 +61,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, err
 	}
-	resp, err := t.send(t.decorate(req, token))
+	resp, err := t.base().RoundTrip(t.decorate(req, token))
 	if err != nil || resp.StatusCode != http.StatusUnauthorized {
 		return resp, err
 	}
@@ -99,7 +91,7 @@ func (t *Transport) again(ctx context.Context, req *http.Request) (*http.Respons
 			return nil, &Error{Op: "send request again", Where: placeURL(req.URL), Err: err}
 		}
 	}
-	resp, err := t.send(second)
+	resp, err := t.base().RoundTrip(second)
 	if err != nil || resp.StatusCode != http.StatusUnauthorized {
 		return resp, err
 	}
@@ -140,36 +132,16 @@ func withoutToken(req *http.Request) *http.Request {
 	return out
 }
 
-func (t *Transport) send(req *http.Request) (*http.Response, error) {
-	base := t.Base
-	if base == nil {
-		base = http.DefaultTransport
+func (t *Transport) base() http.RoundTripper {
+	if t.Base != nil {
+		return t.Base
 	}
-	if !req.Close {
-		return base.RoundTrip(req)
-	}
-	t.once.Do(func() {
-		t.fresh = t.Fresh
-		if t.fresh != nil {
-			return
-		}
-		t.fresh = base
-		if ht, ok := base.(*http.Transport); ok {
-			alone := ht.Clone()
-			alone.DisableKeepAlives = true
-			t.fresh = alone
-		}
-	})
-	return t.fresh.RoundTrip(req)
+	return http.DefaultTransport
 }
 
 // CloseIdleConnections lets http.Client.CloseIdleConnections reach the base transport.
 func (t *Transport) CloseIdleConnections() {
-	base := t.Base
-	if base == nil {
-		base = http.DefaultTransport
-	}
-	if c, ok := base.(interface{ CloseIdleConnections() }); ok {
+	if c, ok := t.base().(interface{ CloseIdleConnections() }); ok {
 		c.CloseIdleConnections()
 	}
 }
