@@ -1,0 +1,64 @@
+package fhirjson
+
+import (
+	"bytes"
+	"io"
+	"testing"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// counter is a Handler that does next to nothing.
+type counter struct{ scalars, others int }
+
+func (c *counter) Struct(*Node)         { c.others++ }
+func (c *counter) EndStruct(*Node)      {}
+func (c *counter) List(*Node)           { c.others++ }
+func (c *counter) EndList(*Node)        {}
+func (c *counter) Scalar(*Node, Scalar) { c.scalars++ }
+func (c *counter) Null(*Node)           { c.others++ }
+func (c *counter) Unmapped(_, _ []byte) { c.others++ }
+
+func benchLines(b *testing.B, name string, data []byte) {
+	lines := splitLines(data)
+	b.Run(name+"/land", func(b *testing.B) { benchWalk(b, data, lines, nil) })
+	b.Run(name+"/shred", func(b *testing.B) { benchWalk(b, data, lines, &counter{}) })
+	b.Run(name+"/jsontext", func(b *testing.B) {
+		b.SetBytes(int64(len(data)))
+		for b.Loop() {
+			d := jsontext.NewDecoder(bytes.NewReader(data))
+			for {
+				if _, err := d.ReadToken(); err == io.EOF {
+					break
+				} else if err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+	})
+}
+
+func benchWalk(b *testing.B, data []byte, lines [][]byte, h Handler) {
+	var w Walker
+	b.SetBytes(int64(len(data)))
+	b.ReportAllocs()
+	for b.Loop() {
+		for _, line := range lines {
+			if _, err := w.Walk(line, h); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}
+
+// BenchmarkData walks the shared data.
+func BenchmarkData(b *testing.B) {
+	for _, name := range []string{"Observation", "Claim", "ExplanationOfBenefit", "Encounter", "Patient", "DiagnosticReport"} {
+		for _, data := range readData(b, "synthea-100/"+name+".ndjson.gz") {
+			benchLines(b, name, data)
+		}
+	}
+	for _, data := range readData(b, "r4-examples.ndjson.gz") {
+		benchLines(b, "examples", data)
+	}
+}
