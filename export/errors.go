@@ -1,6 +1,7 @@
 package export
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -69,13 +70,14 @@ func (e *RefusedError) Hint() string {
 type AmbiguousError struct {
 	Status int   // of the answer, 0 when there was none
 	Err    error // why the answer did not come; nil when there was one
+	Issues []Issue
 }
 
 func (e *AmbiguousError) Error() string {
 	if e.Err != nil {
 		return "kick-off sent, answer lost: " + e.Err.Error()
 	}
-	return "kick-off sent, answer unclear: " + fhirhttp.Describe(e.Status, nil)
+	return "kick-off sent, answer unclear: " + fhirhttp.Describe(e.Status, e.Issues)
 }
 
 // Unwrap returns the transport's error.
@@ -137,9 +139,23 @@ func (e *ExpiredError) Hint() string {
 type ProtocolError struct {
 	Op     string // "kick-off", "status", "manifest", "open file"
 	Reason string // without URLs and content
+
+	err error
 }
 
 func (e *ProtocolError) Error() string { return e.Op + ": " + e.Reason }
 
 // Class says which exit code the error leads to.
 func (e *ProtocolError) Class() string { return "server" }
+
+// Unwrap returns the cause, if there is one.
+func (e *ProtocolError) Unwrap() error { return e.err }
+
+// Hint says what a person can do.
+func (e *ProtocolError) Hint() string {
+	var h interface{ Hint() string }
+	if errors.As(e.err, &h) {
+		return h.Hint()
+	}
+	return ""
+}

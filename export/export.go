@@ -121,15 +121,25 @@ type File struct {
 	Type    string // "" when the server names none (F29)
 	URL     string // absolute; may be signed: a secret (F44)
 	Count   int64  // -1 when the server does not say
-	Ordinal int    // place in its list of the manifest: the file's identity beside Type (links change)
+	Size    int64  // bytes (STU4 fileSize); -1 when the server does not say
+	Ordinal int    // place in its list of the manifest: the file's identity (links change)
 	Token   bool   // requiresAccessToken: send it, or never (P32)
+	// ContinuesIn is the URL of the file where this one's last block goes on
+	// (P30); "" when there is none.
+	ContinuesIn string
 }
 
 // Body is an opened file.
 type Body struct {
-	io.ReadCloser        // bytes as sent, from Offset on
-	Encoding      string // "" or "gzip", by header or magic bytes (F36)
-	Offset        int64  // where the bytes start: what was asked for, or 0 when the server cannot resume
-	Length        int64  // of the whole body as sent; -1 when unknown
-	Validator     string // strong ETag or Last-Modified usable in If-Range; "" when there is none
+	io.ReadCloser // bytes as sent, from Offset on
+	// Encoding is "" or "gzip", by the first bytes and not by the header (F36).
+	// Where Offset is not 0 it is what the header said, and the coding of the
+	// bytes before Offset goes on.
+	Encoding string
+	Offset   int64 // where the bytes start: what was asked for, or 0 when the server cannot resume
+	Length   int64 // of the whole body as sent; -1 when unknown
+	// Validator is to be kept with the bytes and given to Open with an offset: a
+	// strong ETag or Last-Modified, and the coding it belongs to. "" when the server
+	// cannot resume.
+	Validator string
 }
