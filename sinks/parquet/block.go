@@ -1,0 +1,226 @@
+package parquet
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+
+	"github.com/flue-fhir/flue/sinks"
+)
+
+// blockSize is how many bytes of lines are handed to a worker at once. A longer
+// line makes a longer block.
+const blockSize = 256 << 10
+
+// block is a stretch of whole lines of one part. A block without data tells the
+// worker to end its row group.
+type block struct {
+	data  []byte
+	part  int
+	line  int64   // number of the first line
+	skips []int64 // numbers of the lines that are not published, rising
+	flush bool
+}
+
+var (
+	errLongLine = errors.New("line is too long")
+	bom         = []byte("\xef\xbb\xbf")
+)
+
+// feeder reads the parts and deals their lines out to the workers in turn.
+type feeder struct {
+	queues  []chan *block // one a worker; closed at the end
+	free    chan *block   // blocks to use again
+	maxLine int64
+	epoch   int64 // bytes after which all workers end their row groups
+	turn    int
+	since   int64 // bytes since the row groups began
+}
+
+// feed deals out all parts. It returns at the first error or when ctx ends.
+func (f *feeder) feed(ctx context.Context, parts []sinks.Part) error {
+	defer func() {
+		for _, q := range f.queues {
+			close(q)
+		}
+	}()
+	for i, p := range parts {
+		if p.Lines() == 0 {
+			continue
+		}
+		if err := f.part(ctx, i, p); err != nil {
+			return fmt.Errorf("read part %d: %w", i, err)
+		}
+	}
+	return f.flush(ctx)
+}
+
+func (f *feeder) part(ctx context.Context, number int, p sinks.Part) error {
+	r, err := p.Open()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	next := func() (int64, bool) { return 0, false }
+	if skips := p.Skips(); skips != nil {
+		pull, stop := iter.Pull(iter.Seq[int64](skips))
+		defer stop()
+		next = pull
+	}
+	skip, more := next()
+	var line int64
+	carry := f.get()
+	for {
+		b := carry
+		b.part, b.line = number, line
+		rest, err := f.fill(r, b)
+		if err != nil && err != io.EOF {
+			return err
+		}
+		carry = f.get()
+		carry.data = append(carry.data, rest...)
+		lines := int64(bytes.Count(b.data, []byte{'\n'}))
+		if n := len(b.data); n > 0 && b.data[n-1] != '\n' {
+			lines++
+		}
+		line += lines
+		for more && skip < line {
+			b.skips = append(b.skips, skip)
+			skip, more = next()
+		}
+		if len(b.data) > 0 {
+			if e := f.send(ctx, b); e != nil {
+				return e
+			}
+		}
+		if err == io.EOF {
+			return nil
+		}
+	}
+}
+
+// fill reads into the block up to its size, and further where a line is longer.
+// It returns what is read of a line that is not whole; at the end of the input
+// the last line is whole.
+func (f *feeder) fill(r io.Reader, b *block) (rest []byte, err error) {
+	seen := 0 // bytes without a line end
+	for {
+		if len(b.data) == cap(b.data) {
+			grown := make([]byte, len(b.data), max(2*cap(b.data), blockSize))
+			copy(grown, b.data)
+			b.data = grown
+		}
+		n, err := r.Read(b.data[len(b.data):cap(b.data)])
+		b.data = b.data[:len(b.data)+n]
+		if err == io.EOF {
+			return nil, io.EOF
+		}
+		if err != nil {
+			return nil, err
+		}
+		if len(b.data) < cap(b.data) {
+			continue
+		}
+		if i := bytes.LastIndexByte(b.data[seen:], '\n'); i >= 0 {
+			i += seen + 1
+			rest, b.data = b.data[i:], b.data[:i]
+			return rest, nil
+		}
+		seen = len(b.data)
+		if int64(seen) > f.maxLine {
+			return nil, errLongLine
+		}
+	}
+}
+
+// send hands the block to the worker whose turn it is.
+func (f *feeder) send(ctx context.Context, b *block) error {
+	select {
+	case f.queues[f.turn] <- b:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	f.turn = (f.turn + 1) % len(f.queues)
+	f.since += int64(len(b.data))
+	if f.since >= f.epoch {
+		return f.flush(ctx)
+	}
+	return nil
+}
+
+// flush ends the row groups of all workers.
+func (f *feeder) flush(ctx context.Context) error {
+	f.since, f.turn = 0, 0
+	for _, q := range f.queues {
+		select {
+		case q <- &block{flush: true}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// get returns an empty block.
+func (f *feeder) get() *block {
+	select {
+	case b := <-f.free:
+		return b
+	default:
+		return &block{data: make([]byte, 0, blockSize)}
+	}
+}
+
+// put gives a block back. Long ones are left to the garbage collector.
+func (f *feeder) put(b *block) {
+	if cap(b.data) > blockSize {
+		return
+	}
+	*b = block{data: b.data[:0], skips: b.skips[:0]}
+	select {
+	case f.free <- b:
+	default:
+	}
+}
+
+// each yields the published lines of the block, without line ends and the
+// spaces around them (F38).
+func (b *block) each(yield func(number int64, line []byte) error) error {
+	data, number, skips := b.data, b.line, b.skips
+	if number == 0 {
+		data = bytes.TrimPrefix(data, bom)
+	}
+	for len(data) > 0 {
+		line := data
+		if i := bytes.IndexByte(data, '\n'); i >= 0 {
+			line, data = data[:i], data[i+1:]
+		} else {
+			data = nil
+		}
+		if len(skips) > 0 && skips[0] == number {
+			skips = skips[1:]
+		} else if line = trim(line); len(line) > 0 {
+			if err := yield(number, line); err != nil {
+				return err
+			}
+		}
+		number++
+	}
+	return nil
+}
+
+// trim removes the white space of JSON around a line.
+func trim(line []byte) []byte {
+	for len(line) > 0 && isSpace(line[0]) {
+		line = line[1:]
+	}
+	for len(line) > 0 && isSpace(line[len(line)-1]) {
+		line = line[:len(line)-1]
+	}
+	return line
+}
+
+func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }

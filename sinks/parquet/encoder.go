@@ -1,0 +1,272 @@
+package parquet
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/flue-fhir/flue/sinks"
+)
+
+// encoder turns the cells of a shredder into a row group. It belongs to one
+// goroutine.
+type encoder struct {
+	layout     *layout
+	shredder   *shredder
+	compressor *compressor
+	run        []byte
+
+	group   rowGroup
+	streams []*stream     // one a depth, reused
+	reps    []*repetition // one a depth, reused
+	source  source        // the text column that derived ones follow
+	derived derivation
+	hybrid  hybrid
+	page    []byte // a page before compression
+	packed  []byte // and after it
+
+	losses sinks.Losses // rounded and overflow
+}
+
+// source is a text column just encoded.
+type source struct {
+	stream *stream
+	values *values
+	chunk  chunk
+}
+
+// encode encodes and forgets the shredder's rows. The result is valid until the
+// next call.
+func (e *encoder) encode() (*rowGroup, error) {
+	rows := e.shredder.rows()
+	e.group.bytes = e.group.bytes[:0]
+	e.group.chunks = e.group.chunks[:0]
+	e.group.rows = int(rows)
+	for _, c := range e.shredder.cells {
+		c.close()
+	}
+	e.shredder.unmapped.close()
+	root := &stream{
+		defs:      appendRun(nil, 0, rows),
+		instances: rows,
+		reps:      &repetition{runs: appendRun(nil, 0, rows), entries: rows},
+	}
+	for _, f := range e.layout.fields {
+		if err := e.field(f, root, 0); err != nil {
+			return nil, err
+		}
+	}
+	e.shredder.reset()
+	return &e.group, nil
+}
+
+// field encodes a column, or the columns of a group, below the parent's stream.
+func (e *encoder) field(f *field, parent *stream, depth int) error {
+	switch {
+	case f.content == contentType:
+		e.constant(parent, []byte(e.layout.typ))
+		return nil
+	case f.content == contentRun:
+		st, _ := e.at(depth)
+		*st = stream{defs: appendRun(st.defs[:0], 1, parent.instances), max: 1, instances: parent.instances, reps: parent.reps}
+		e.constant(st, e.run)
+		return nil
+	case f.content.derived():
+		return e.derive(f)
+	}
+	c := &e.shredder.unmapped
+	if f.content != contentUnmapped {
+		c = e.shredder.cells[f.node.ID]
+	}
+	st, reps := e.at(depth)
+	if c.list {
+		parent.list(&c.pres, &c.lengths, &c.itemPres, st, reps)
+	} else {
+		parent.single(&c.pres, st)
+	}
+	have := c.values.count()
+	switch f.content {
+	case contentGroup:
+		have = c.instances
+	case contentBoolean:
+		have = uint32(len(c.booleans))
+	}
+	if have != st.instances {
+		// Every value stands in a slot that its parents have, or the file would
+		// tell another story than the lines.
+		return fmt.Errorf("column %s: %d values for %d slots", f.name, have, st.instances)
+	}
+	switch f.content {
+	case contentGroup:
+		for _, child := range f.fields {
+			if err := e.field(child, st, depth+1); err != nil {
+				return err
+			}
+		}
+	case contentBoolean:
+		e.booleans(st, c.booleans)
+	default:
+		ch, err := e.column(st, &c.values, f.stats)
+		if err != nil {
+			return fmt.Errorf("column %s: %w", f.name, err)
+		}
+		e.source = source{stream: st, values: &c.values, chunk: ch}
+	}
+	return nil
+}
+
+// at returns the stream and the repetition levels that are kept for a depth.
+func (e *encoder) at(depth int) (*stream, *repetition) {
+	for len(e.streams) <= depth {
+		e.streams = append(e.streams, &stream{})
+		e.reps = append(e.reps, &repetition{})
+	}
+	return e.streams[depth], e.reps[depth]
+}
+
+// column encodes a column of values.
+func (e *encoder) column(st *stream, v *values, stats bool) (chunk, error) {
+	width := max(widthOf(v.dict.len()-1), 1)
+	c := e.begin(st, len(v.dict.plain)+v.plainBytes+len(v.indexes)*width/8+2*len(st.defs))
+	if stats {
+		c.min, c.max = bounds(v)
+	}
+	if v.dict.len() > 0 {
+		e.dictionaryPage(&c, &v.dict)
+	}
+	c.dataAt = len(e.group.bytes)
+	cut := newCutter(st)
+	if err := e.dictPages(&c, &cut, v, width); err != nil {
+		return c, err
+	}
+	if err := e.plainPages(&c, &cut, v); err != nil {
+		return c, err
+	}
+	e.finish(&c)
+	return c, nil
+}
+
+// dictPages writes the values that are dictionary-encoded.
+func (e *encoder) dictPages(c *chunk, cut *cutter, v *values, width int) error {
+	perPage := uint32(pageBytes * 8 / width)
+	rest := v.indexes
+	for len(rest) > 0 {
+		want := min(uint32(len(rest)), perPage)
+		if want == uint32(len(rest)) && v.plainCount == 0 {
+			want = all
+		}
+		from := *cut
+		entries, n := cut.next(want)
+		if int(n) > len(rest) {
+			return fmt.Errorf("dictionary ends within a row")
+		}
+		e.dataPage(c, from, entries, encodingDict, func(dst []byte) []byte {
+			e.hybrid.reset(append(dst, byte(width)), width)
+			e.hybrid.addAll(rest[:n])
+			return e.hybrid.finish()
+		})
+		rest = rest[n:]
+	}
+	return nil
+}
+
+// plainPages writes the other values, and the entries without a value that are
+// left.
+func (e *encoder) plainPages(c *chunk, cut *cutter, v *values) error {
+	cursor := v.cursor()
+	left := v.plainCount
+	for !cut.done() {
+		want := uint32(all)
+		if fit := cursor.fit(pageBytes); fit < left {
+			want = fit
+		}
+		from := *cut
+		entries, n := cut.next(want)
+		if n > left {
+			return fmt.Errorf("%d values for %d slots", left, n)
+		}
+		e.dataPage(c, from, entries, encodingPlain, func(dst []byte) []byte {
+			return cursor.appendTo(dst, n)
+		})
+		left -= n
+	}
+	return nil
+}
+
+// constant encodes a column that has the same value in every row.
+func (e *encoder) constant(st *stream, value []byte) {
+	c := e.begin(st, 0)
+	var d dictionary
+	d.index(value)
+	e.dictionaryPage(&c, &d)
+	c.dataAt = len(e.group.bytes)
+	for cut := newCutter(st); !cut.done(); {
+		from := cut
+		entries, n := cut.next(all)
+		e.dataPage(&c, from, entries, encodingDict, func(dst []byte) []byte {
+			e.hybrid.reset(append(dst, 1), 1)
+			e.hybrid.add(0, n)
+			return e.hybrid.finish()
+		})
+	}
+	e.finish(&c)
+}
+
+// booleans encodes a column of booleans, packed least significant bit first.
+func (e *encoder) booleans(st *stream, values []byte) {
+	c := e.begin(st, len(values)/8+2*len(st.defs))
+	c.dataAt = len(e.group.bytes)
+	for cut := newCutter(st); !cut.done(); {
+		from := cut
+		entries, n := cut.next(all)
+		e.dataPage(&c, from, entries, encodingPlain, func(dst []byte) []byte {
+			for i := 0; i < int(n); i += 8 {
+				var b byte
+				for k, v := range values[i:min(i+8, int(n))] {
+					b |= v << k
+				}
+				dst = append(dst, b)
+			}
+			return dst
+		})
+		values = values[n:]
+	}
+	e.finish(&c)
+}
+
+// maxBound is the longest value that is kept as a minimum or maximum.
+const maxBound = 256
+
+// bounds returns the least and the greatest value: of texts by bytes, of
+// timestamps by time. It returns nil when there is none or one is too long.
+func bounds(v *values) (low, high []byte) {
+	compare := bytes.Compare
+	if v.dict.width == 8 {
+		compare = func(a, b []byte) int {
+			x, y := int64(binary.LittleEndian.Uint64(a)), int64(binary.LittleEndian.Uint64(b))
+			switch {
+			case x < y:
+				return -1
+			case x > y:
+				return 1
+			}
+			return 0
+		}
+	}
+	take := func(b []byte) {
+		if low == nil || compare(b, low) < 0 {
+			low = b
+		}
+		if high == nil || compare(b, high) > 0 {
+			high = b
+		}
+	}
+	for i := range v.dict.len() {
+		take(v.dict.value(uint32(i)))
+	}
+	v.each(take)
+	if len(low) > maxBound || len(high) > maxBound {
+		return nil, nil
+	}
+	return bytes.Clone(low), bytes.Clone(high)
+}

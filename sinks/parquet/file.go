@@ -1,0 +1,153 @@
+package parquet
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/apache/arrow/go/v17/parquet"
+	"github.com/apache/arrow/go/v17/parquet/compress"
+	"github.com/apache/arrow/go/v17/parquet/metadata"
+
+	"github.com/flue-fhir/flue/sinks"
+)
+
+// magic begins and ends a Parquet file.
+const magic = "PAR1"
+
+// file is a Parquet file that is being written, row group by row group.
+type file struct {
+	path   string
+	w      sinks.FileWriter
+	layout *layout
+	footer *metadata.FileMetaDataBuilder
+	at     int64 // bytes written
+	rows   int64
+	groups int16
+}
+
+// createFile begins a file in the staging. pairs is the footer's metadata, key
+// and value in turn.
+func createFile(ctx context.Context, dst sinks.Staging, path string, l *layout, createdBy string, pairs []string) (*file, error) {
+	w, err := dst.Create(ctx, path)
+	if err != nil {
+		return nil, fmt.Errorf("create %s: %w", path, err)
+	}
+	f := &file{path: path, w: w, layout: l}
+	kv := metadata.NewKeyValueMetadata()
+	for i := 0; i < len(pairs); i += 2 {
+		if err := kv.Append(pairs[i], pairs[i+1]); err != nil {
+			f.abort()
+			return nil, fmt.Errorf("describe %s: metadata is not UTF-8", path)
+		}
+	}
+	properties := parquet.NewWriterProperties(parquet.WithVersion(parquet.V2_LATEST), parquet.WithCreatedBy(createdBy))
+	f.footer = metadata.NewFileMetadataBuilder(l.schema, properties, kv)
+	return f, f.write([]byte(magic))
+}
+
+func (f *file) write(b []byte) error {
+	n, err := f.w.Write(b)
+	f.at += int64(n)
+	if err != nil {
+		f.abort()
+		return fmt.Errorf("write %s: %w", f.path, err)
+	}
+	return nil
+}
+
+func (f *file) abort() { _ = f.w.Abort() }
+
+// append writes a row group. After an error the file is gone.
+func (f *file) append(g *rowGroup) error {
+	base := f.at
+	if err := f.write(g.bytes); err != nil {
+		return err
+	}
+	rg := f.footer.AppendRowGroup()
+	rg.SetNumRows(g.rows)
+	var total int64
+	for i := range g.chunks {
+		if err := g.chunks[i].describe(rg.NextColumnChunk(), base); err != nil {
+			f.abort()
+			return fmt.Errorf("describe %s: %w", f.path, err)
+		}
+		total += g.chunks[i].uncompressed
+	}
+	if err := rg.Finish(total, f.groups); err != nil {
+		f.abort()
+		return fmt.Errorf("describe %s: %w", f.path, err)
+	}
+	f.groups++
+	f.rows += int64(g.rows)
+	return nil
+}
+
+// describe fills in the metadata of the chunk in a file where its row group
+// begins at base.
+func (c *chunk) describe(b *metadata.ColumnChunkMetaDataBuilder, base int64) error {
+	info := metadata.ChunkMetaInfo{
+		NumValues:        c.entries,
+		IndexPageOffset:  -1,
+		DataPageOffset:   base + int64(c.dataAt),
+		CompressedSize:   int64(c.end - c.dataAt),
+		UncompressedSize: c.uncompressed,
+	}
+	stats := metadata.EncodingStats{DataEncodingStats: map[parquet.Encoding]int32{}}
+	if c.dictAt >= 0 {
+		info.DictPageOffset = base + int64(c.dictAt)
+		info.CompressedSize = int64(c.end - c.dictAt)
+		stats.DictEncodingStats = map[parquet.Encoding]int32{parquet.Encodings.Plain: 1}
+	}
+	if c.dictPages > 0 {
+		stats.DataEncodingStats[parquet.Encodings.RLEDict] = c.dictPages
+	}
+	if c.plainPages > 0 {
+		stats.DataEncodingStats[parquet.Encodings.Plain] = c.plainPages
+	}
+	var bounds metadata.EncodedStatistics
+	bounds.SetNullCount(c.nulls)
+	if c.min != nil {
+		bounds.SetMin(c.min).SetMax(c.max)
+	}
+	b.SetStats(bounds)
+	setCodec(&b.Contents().MetaData.Codec, c.codec)
+	return b.Finish(info, c.dictAt >= 0, c.plainPages > 0, stats, nil)
+}
+
+// setCodec sets a field whose type arrow does not export.
+func setCodec[T ~int64](field *T, codec compress.Compression) { *field = T(codec) }
+
+// commit writes the footer and makes the file durable under its name. After an
+// error the file is gone.
+func (f *file) commit() (sinks.File, error) {
+	meta, err := f.footer.Finish()
+	if err != nil {
+		f.abort()
+		return sinks.File{}, fmt.Errorf("describe %s: %w", f.path, err)
+	}
+	at := f.at
+	if _, err := meta.WriteTo(writeOnly{f}, nil); err != nil {
+		f.abort()
+		return sinks.File{}, fmt.Errorf("write %s: %w", f.path, err)
+	}
+	end := binary.LittleEndian.AppendUint32(nil, uint32(f.at-at))
+	if err := f.write(append(end, magic...)); err != nil {
+		return sinks.File{}, err
+	}
+	size, sum, err := f.w.Commit()
+	if err != nil {
+		f.abort()
+		return sinks.File{}, fmt.Errorf("commit %s: %w", f.path, err)
+	}
+	return sinks.File{Path: f.path, Type: f.layout.typ, Rows: f.rows, Bytes: size, SHA256: sum}, nil
+}
+
+// writeOnly keeps the metadata's writer from finding more than Write.
+type writeOnly struct{ f *file }
+
+func (w writeOnly) Write(b []byte) (int, error) {
+	n, err := w.f.w.Write(b)
+	w.f.at += int64(n)
+	return n, err
+}

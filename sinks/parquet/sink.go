@@ -1,0 +1,164 @@
+// Package parquet turns the landed lines of a resource type into Parquet files
+// that hold the same data as the JSON, provably: package rebuild makes the
+// resources from the rows again.
+//
+// The layout follows the Parquet-on-FHIR convention: one column tree led by the
+// R4 definitions, of which only what occurs is there. Beside the elements stand
+// a few columns whose names begin with two underscores: numbers beside decimal
+// texts, the span of time beside dates, the parts of literal references,
+// __unmapped for what no column can reproduce exactly, and __run. docs/parquet.md
+// has the table.
+//
+// A conversion reads the lines once. Blocks of lines go round the workers; each
+// walks its lines, shreds them into column buffers without allocating per
+// resource, and encodes a row group of its own. Row groups are written in a
+// fixed order, so the same input gives the same bytes for the same number of
+// workers.
+package parquet
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"runtime"
+
+	"github.com/flue-fhir/flue/internal/definition"
+	"github.com/flue-fhir/flue/internal/fhirjson"
+	"github.com/flue-fhir/flue/sinks"
+)
+
+// Sink writes Parquet. The zero value is ready for use. It is a sinks.Sink and
+// may be used by several goroutines at once.
+type Sink struct {
+	Version     string // of the program, for the footer
+	Compression string // Zstd (the default), Snappy or None
+	Level       int    // of zstd, 1 to 22; 0 is the fastest
+	Unmapped    string // Keep (the default) or Fail
+
+	TargetSize int64 // bytes after which a file is closed; 0 means 256 MiB
+	RowGroup   int64 // bytes of input that make a row group; 0 means 128 MiB
+	MaxColumns int   // nodes of a type's column tree; 0 means 5,000
+	MaxDepth   int   // nesting of columns; 0 means 16
+	MaxLine    int64 // bytes of a line; 0 means 256 MiB, at most 1 GiB
+
+	// Workers is how many goroutines convert one type; 0 means GOMAXPROCS. A
+	// small type, or one with a small budget, has fewer.
+	Workers int
+}
+
+// What is done with values that no column can reproduce.
+const (
+	Keep = "keep" // they go to __unmapped
+	Fail = "fail" // the conversion fails with an *UnmappedError
+)
+
+// FHIRVersion is the version of the definitions that the columns follow.
+const FHIRVersion = "4.0.1"
+
+// Defaults of the Sink's fields, and the budget where Input has none.
+const (
+	defaultTargetSize = 256 << 20
+	defaultRowGroup   = 128 << 20
+	defaultMaxLine    = 256 << 20
+	defaultBudget     = 256 << 20
+	mostLine          = 1 << 30
+)
+
+var _ sinks.Sink = (*Sink)(nil)
+
+// Name implements sinks.Sink.
+func (s *Sink) Name() string { return "parquet" }
+
+// Convert implements sinks.Sink. It writes parquet/<type>/part-NNNNN.parquet and
+// parquet/<type>/schema.json.
+func (s *Sink) Convert(ctx context.Context, in sinks.Input, dst sinks.Staging) (sinks.Output, error) {
+	switch s.Unmapped {
+	case "", Keep, Fail:
+	default:
+		return sinks.Output{}, &ConfigError{Field: "unmapped", Text: "is neither keep nor fail"}
+	}
+	if s.MaxLine > mostLine {
+		return sinks.Output{}, &ConfigError{Field: "max_line", Text: "is over 1 GiB"}
+	}
+	if _, err := newCompressor(s.Compression, s.Level); err != nil {
+		return sinks.Output{}, &ConfigError{Field: "compression", Text: err.Error()}
+	}
+	tree, err := s.columns(in)
+	if err != nil {
+		return sinks.Output{}, err
+	}
+	layout, err := newLayout(tree)
+	if err != nil {
+		return sinks.Output{}, err
+	}
+	return s.convert(ctx, in, dst, layout)
+}
+
+// columns is the tree of the type's columns: those of the job's last snapshot,
+// and what occurs now as far as the limits go.
+func (s *Sink) columns(in sinks.Input) (*fhirjson.Tree, error) {
+	if definition.Type(in.Type) == nil {
+		return nil, &TypeError{}
+	}
+	tree := fhirjson.NewTree(in.Type, fhirjson.Limits{MaxColumns: s.MaxColumns, MaxDepth: s.MaxDepth})
+	if in.Earlier != nil {
+		if err := tree.UnmarshalText(in.Earlier); err != nil {
+			return nil, fmt.Errorf("read earlier columns of %s: %w", in.Type, err)
+		}
+	}
+	if in.Columns != nil {
+		tree.Merge(in.Columns)
+	}
+	if len(tree.Columns().Nodes) == 1 {
+		// A type of which nothing was ever seen: what every resource has.
+		if err := tree.UnmarshalText([]byte(in.Type + "{id,meta{lastUpdated}}")); err != nil {
+			return nil, fmt.Errorf("make columns of %s: %w", in.Type, err)
+		}
+	}
+	return tree, nil
+}
+
+// workers is how many goroutines share the input, and how much memory each has.
+func (s *Sink) workers(in sinks.Input) (n int, share int64) {
+	n = s.Workers
+	if n <= 0 {
+		n = runtime.GOMAXPROCS(0)
+	}
+	budget := in.Budget
+	if budget <= 0 {
+		budget = defaultBudget
+	}
+	var input int64
+	for _, p := range in.Parts {
+		input += p.Bytes()
+	}
+	n = max(1, int(min(int64(n), input/leastInput, budget/leastShare)))
+	return n, budget / int64(n)
+}
+
+// A worker is worth its while from so much input and so much memory on.
+const (
+	leastInput = 1 << 20
+	leastShare = 48 << 20
+)
+
+// or returns the value, or the default when it is not positive.
+func or(value, def int64) int64 {
+	if value <= 0 {
+		return def
+	}
+	return value
+}
+
+// describe returns the footer's metadata.
+func (s *Sink) describe(in sinks.Input, schema []byte) []string {
+	sum := sha256.Sum256(schema)
+	return []string{
+		"flue.version", s.Version,
+		"flue.run", in.Run,
+		"flue.resourceType", in.Type,
+		"flue.schema", "sha256:" + hex.EncodeToString(sum[:]),
+		"fhir.version", FHIRVersion,
+	}
+}

@@ -1,0 +1,216 @@
+package parquet
+
+import (
+	"encoding/binary"
+)
+
+// segmentSize is how much PLAIN text one segment holds, unless a single value
+// is longer.
+const segmentSize = 256 << 10
+
+// When a dictionary is looked at, and when it is given up. A column whose
+// values hardly repeat is written PLAIN from the start; one whose dictionary
+// grows too large goes on PLAIN, and what it has stays dictionary-encoded.
+const (
+	firstLookCount = 2048
+	firstLookBytes = 128 << 10
+	maxDictBytes   = 4 << 20
+	maxDistinct    = 0.7 // distinct values over all
+)
+
+// segments is a pool of segments of one worker.
+type segments struct{ free [][]byte }
+
+func (s *segments) get() []byte {
+	if n := len(s.free); n > 0 {
+		b := s.free[n-1]
+		s.free = s.free[:n-1]
+		return b[:0]
+	}
+	return make([]byte, 0, segmentSize)
+}
+
+func (s *segments) put(b []byte) {
+	if cap(b) == segmentSize {
+		s.free = append(s.free, b)
+	}
+}
+
+// values holds the values of a column of one row group: first those that are
+// dictionary-encoded, then those that are PLAIN. Values are bytes: texts of any
+// length, or numbers of the dictionary's width.
+type values struct {
+	dict    dictionary
+	indexes []uint32
+	last    []byte // the value of the last index
+	lastIdx uint32
+
+	plain      bool // values are appended to open
+	sticky     bool // the next row groups begin PLAIN
+	lookCount  int
+	lookBytes  int
+	open       []byte
+	sealed     [][]byte
+	plainCount uint32
+	plainBytes int
+}
+
+// add appends a value. It reports whether the dictionary is to be looked at by
+// calling settle, between two rows: pages begin where rows do.
+func (t *values) add(v []byte, pool *segments) (look bool) {
+	if t.plain {
+		t.addPlain(v, pool)
+		return false
+	}
+	if string(v) == string(t.last) && len(t.indexes) > 0 {
+		t.indexes = append(t.indexes, t.lastIdx)
+		return false
+	}
+	i, isNew := t.dict.index(v)
+	t.indexes = append(t.indexes, i)
+	t.last, t.lastIdx = t.dict.value(i), i
+	return isNew && (len(t.dict.offsets) >= t.lookCount || len(t.dict.plain) >= t.lookBytes)
+}
+
+// settle decides whether the column goes on with its dictionary.
+func (t *values) settle(pool *segments) {
+	if t.plain {
+		return
+	}
+	if float64(t.dict.len()) > maxDistinct*float64(len(t.indexes)) {
+		t.plain, t.sticky = true, true
+		for _, i := range t.indexes {
+			t.addPlain(t.dict.value(i), pool)
+		}
+		t.dict.reset()
+		t.indexes, t.last = t.indexes[:0], nil
+		return
+	}
+	if len(t.dict.plain) >= maxDictBytes {
+		t.plain = true
+		return
+	}
+	t.lookCount = max(t.lookCount, 2*t.dict.len())
+	t.lookBytes = max(t.lookBytes, min(2*len(t.dict.plain), maxDictBytes))
+}
+
+func (t *values) addPlain(v []byte, pool *segments) {
+	need := len(v)
+	if t.dict.width == 0 {
+		need += 4
+	}
+	if len(t.open)+need > segmentSize && len(t.open) > 0 {
+		t.sealed = append(t.sealed, t.open)
+		t.open = pool.get()
+	}
+	if t.dict.width == 0 {
+		t.open = binary.LittleEndian.AppendUint32(t.open, uint32(len(v)))
+	}
+	t.open = append(t.open, v...)
+	t.plainCount++
+	t.plainBytes += need
+}
+
+// count is how many values there are.
+func (t *values) count() uint32 { return uint32(len(t.indexes)) + t.plainCount }
+
+// each yields the PLAIN values in order.
+func (t *values) each(yield func(v []byte)) {
+	for c := t.cursor(); ; {
+		v := c.next()
+		if v == nil {
+			return
+		}
+		yield(v)
+	}
+}
+
+// cursor reads the PLAIN values.
+func (t *values) cursor() plainCursor {
+	return plainCursor{segments: append(t.sealed[:len(t.sealed):len(t.sealed)], t.open), width: t.dict.width}
+}
+
+// plainCursor reads encoded values in order.
+type plainCursor struct {
+	segments [][]byte
+	at       int // within the first segment
+	width    int
+}
+
+// size is the length of the encoded value at the cursor, its own length
+// included; 0 at the end.
+func (c *plainCursor) size() int {
+	for len(c.segments) > 0 && c.at == len(c.segments[0]) {
+		c.segments, c.at = c.segments[1:], 0
+	}
+	switch {
+	case len(c.segments) == 0:
+		return 0
+	case c.width > 0:
+		return c.width
+	}
+	return 4 + int(binary.LittleEndian.Uint32(c.segments[0][c.at:]))
+}
+
+// next returns the next value, nil at the end.
+func (c *plainCursor) next() []byte {
+	n := c.size()
+	if n == 0 {
+		return nil
+	}
+	v := c.segments[0][c.at : c.at+n]
+	c.at += n
+	if c.width == 0 {
+		v = v[4:]
+	}
+	return v
+}
+
+// fit is how many of the next values have at most limit bytes together, at
+// least one.
+func (c plainCursor) fit(limit int) uint32 {
+	var n uint32
+	for used := 0; ; n++ {
+		size := c.size()
+		if size == 0 {
+			break
+		}
+		if used += size; used > limit && n > 0 {
+			break
+		}
+		c.at += size
+	}
+	return n
+}
+
+// appendTo appends n encoded values and moves on.
+func (c *plainCursor) appendTo(dst []byte, n uint32) []byte {
+	for n > 0 {
+		c.size()
+		from := c.at
+		for n > 0 && c.at < len(c.segments[0]) {
+			c.at += c.size()
+			n--
+		}
+		dst = append(dst, c.segments[0][from:c.at]...)
+	}
+	return dst
+}
+
+// reset begins a new row group.
+func (t *values) reset(pool *segments) {
+	for _, seg := range t.sealed {
+		pool.put(seg)
+	}
+	clear(t.sealed)
+	t.sealed = t.sealed[:0]
+	if cap(t.open) > segmentSize {
+		t.open = nil
+	}
+	t.open = t.open[:0]
+	t.dict.reset()
+	t.indexes, t.last = t.indexes[:0], nil
+	t.plain = t.sticky
+	t.plainCount, t.plainBytes = 0, 0
+	t.lookCount, t.lookBytes = firstLookCount, firstLookBytes
+}
