@@ -117,7 +117,8 @@ func (s *Spool) Check(ctx context.Context) error {
 	if err := f.Abort(); err != nil {
 		return fmt.Errorf("check spool: %w", err)
 	}
-	return s.room(0)
+	_, err = s.room(0)
+	return err
 }
 
 // Run is the folder of one run. Its methods may be called by several goroutines

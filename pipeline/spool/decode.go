@@ -1,0 +1,135 @@
+package spool
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"hash"
+	"io"
+
+	"github.com/klauspost/compress/flate"
+	"github.com/klauspost/compress/gzip"
+)
+
+const (
+	defaultMaxRatio = 400
+	defaultMaxBody  = 1 << 40
+	freeRatio       = 64 << 20 // decoded bytes for which no ratio is demanded
+	maxLayers       = 2        // of gzip
+)
+
+// decoder turns bytes as sent into decoded bytes: it unpacks gzip, also doubled
+// (F36), refuses markup (F35), bounds what comes out, and hashes it. Errors of
+// the content are *ContentErrors.
+type decoder struct {
+	pools    *pools
+	raw      countingReader
+	top      io.Reader
+	zs       []*gzip.Reader
+	sum      hash.Hash
+	bytes    int64 // decoded so far
+	last     byte  // the last decoded byte
+	maxBytes int64
+	maxRatio int64
+	begun    bool
+}
+
+func (s *Spool) newDecoder(r io.Reader) *decoder {
+	d := &decoder{pools: &s.pools, raw: countingReader{r: r}, sum: sha256.New(), maxBytes: s.MaxBody, maxRatio: s.MaxRatio}
+	if d.maxBytes <= 0 {
+		d.maxBytes = defaultMaxBody
+	}
+	if d.maxRatio <= 0 {
+		d.maxRatio = defaultMaxRatio
+	}
+	return d
+}
+
+// layers is how many layers of gzip there are.
+func (d *decoder) layers() int { return len(d.zs) }
+
+// Read implements io.Reader.
+func (d *decoder) Read(p []byte) (int, error) {
+	if !d.begun {
+		if err := d.begin(); err != nil {
+			return 0, d.fault(err)
+		}
+		d.begun = true
+	}
+	n, err := d.top.Read(p)
+	if n > 0 {
+		_, _ = d.sum.Write(p[:n]) // never fails
+		d.bytes += int64(n)
+		d.last = p[n-1]
+		if d.bytes > d.maxBytes || len(d.zs) > 0 && d.bytes > freeRatio && d.bytes/d.maxRatio > d.raw.n {
+			return 0, &ContentError{Fault: Bomb}
+		}
+	}
+	if err != nil && err != io.EOF {
+		err = d.fault(err)
+	}
+	return n, err
+}
+
+// begin looks at the first bytes: it opens as many layers of gzip as there are,
+// and refuses markup.
+func (d *decoder) begin() error {
+	peek := bufio.NewReaderSize(&d.raw, 32<<10)
+	for {
+		head, err := peek.Peek(2)
+		if err != nil && err != io.EOF {
+			return err
+		}
+		if !isGzip(head) {
+			break
+		}
+		if len(d.zs) == maxLayers {
+			return &ContentError{Fault: NestedGzip}
+		}
+		z, err := d.pools.gunzip(peek)
+		if err != nil {
+			return err
+		}
+		d.zs = append(d.zs, z)
+		peek = bufio.NewReaderSize(z, 512) // large reads pass it by
+	}
+	d.top = peek
+	head, err := peek.Peek(512)
+	if err != nil && err != io.EOF {
+		return err
+	}
+	if bytes.HasPrefix(bytes.TrimLeft(bytes.TrimPrefix(head, []byte("\ufeff")), " \t\r\n"), []byte("<")) {
+		return &ContentError{Fault: Markup}
+	}
+	return nil
+}
+
+// fault makes the errors of gzip *ContentErrors.
+func (d *decoder) fault(err error) error {
+	var corrupt flate.CorruptInputError
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, gzip.ErrChecksum) || errors.Is(err, gzip.ErrHeader) || errors.As(err, &corrupt) {
+		return &ContentError{Fault: CorruptGzip, Err: err}
+	}
+	return err
+}
+
+func (d *decoder) close() {
+	for _, z := range d.zs {
+		d.pools.gunzips.Put(z)
+	}
+	d.top = closedReader{}
+}
+
+func isGzip(head []byte) bool { return len(head) >= 2 && head[0] == 0x1f && head[1] == 0x8b }
+
+type countingReader struct {
+	r io.Reader
+	n int64
+}
+
+func (c *countingReader) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
+}

@@ -1,0 +1,134 @@
+package spool
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+)
+
+// Part is a landed body. It may be used by several goroutines at once. It holds
+// no file open.
+type Part struct {
+	spool *Spool
+	path  string
+	foot  *footer
+}
+
+// Part returns a landed part, nil without error when the key has none.
+func (r *Run) Part(key string) (*Part, error) {
+	path := r.path(fileName(key), partSuffix)
+	f, err := os.Open(path)
+	if os.IsNotExist(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open part: %w", err)
+	}
+	defer f.Close()
+	foot, err := readFooter(f)
+	if err == nil && foot.Info.Key != key {
+		err = errChunk
+	}
+	if errors.Is(err, errChunk) {
+		return nil, &DamagedError{Key: key, Err: err}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open part: %w", err)
+	}
+	return &Part{spool: r.spool, path: path, foot: foot}, nil
+}
+
+// readFooter reads the footer of a landed part.
+func readFooter(f *os.File) (*footer, error) {
+	fi, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	size := fi.Size()
+	if size < markLen+headerLen {
+		return nil, errChunk
+	}
+	var end [markLen]byte
+	if _, err := f.ReadAt(end[:], size-markLen); err != nil {
+		return nil, err
+	}
+	start := size - markLen - int64(binary.LittleEndian.Uint32(end[:]))
+	if string(end[4:]) != mark || start < 0 {
+		return nil, errChunk
+	}
+	text, err := readKind(f, footerChunk, start, size-markLen)
+	if err != nil {
+		return nil, err
+	}
+	foot := new(footer)
+	if json.Unmarshal(text, foot) != nil || foot.Version != footerVersion ||
+		foot.IndexAt < 0 || foot.IndexEnd < foot.IndexAt || foot.TreesAt < foot.IndexEnd || start < foot.TreesAt {
+		return nil, errChunk
+	}
+	return foot, nil
+}
+
+// readKind reads the chunk of a kind at an offset.
+func readKind(f *os.File, kind chunkKind, at, end int64) ([]byte, error) {
+	h, err := readHeader(f, at, end)
+	if err != nil {
+		return nil, err
+	}
+	if h.kind != kind {
+		return nil, errChunk
+	}
+	return readChunk(f, at, h, nil)
+}
+
+// Key is the key under which the part landed.
+func (p *Part) Key() string { return p.foot.Info.Key }
+
+// Info returns what is known about the part; the caller changes nothing in it.
+func (p *Part) Info() *Info { return &p.foot.Info }
+
+// Open returns the decoded bytes; the caller closes it. What is read is checked
+// against the sums of when it was written.
+func (p *Part) Open() (io.ReadCloser, error) {
+	sent, err := p.openSent()
+	if err != nil {
+		return nil, err
+	}
+	if p.foot.Info.Layers == 0 {
+		return sent, nil
+	}
+	z, err := newGunzipReader(&p.spool.pools, sent, p.foot.Info.Layers)
+	if err != nil {
+		return nil, p.damaged(err)
+	}
+	return z, nil
+}
+
+// openSent returns the bytes as sent.
+func (p *Part) openSent() (io.ReadCloser, error) {
+	f, err := os.Open(p.path)
+	if err != nil {
+		return nil, fmt.Errorf("open part: %w", err)
+	}
+	return &sentReader{pools: &p.spool.pools, file: f, end: p.foot.IndexAt, part: p}, nil
+}
+
+// trees returns the columns by type, as fhirjson.Tree.MarshalText wrote them.
+func (p *Part) trees() (map[string]string, error) {
+	f, err := os.Open(p.path)
+	if err != nil {
+		return nil, fmt.Errorf("open part: %w", err)
+	}
+	defer f.Close()
+	text, err := readKind(f, treesChunk, p.foot.TreesAt, maxChunk+p.foot.TreesAt)
+	if err != nil {
+		return nil, p.damaged(err)
+	}
+	var trees map[string]string
+	if err := json.Unmarshal(text, &trees); err != nil {
+		return nil, p.damaged(errChunk)
+	}
+	return trees, nil
+}
