@@ -42,6 +42,11 @@ func (c *Client) KickOff(ctx context.Context, r Request) (*Kickoff, error) {
 	post := r.Post || len(r.Patients) > 0
 	k, err := c.kickOff(ctx, r, post)
 	var refused *RefusedError
+	if c.Fresh == nil && errors.As(err, &refused) && refused.Status == http.StatusUnauthorized {
+		// The token's transport cannot send a request again that it cannot rewind, but
+		// has dropped the token that was refused (F7).
+		k, err = c.kickOff(ctx, r, post)
+	}
 	if post && len(r.Patients) == 0 && errors.As(err, &refused) &&
 		(refused.Status == http.StatusMethodNotAllowed || refused.Status == http.StatusUnsupportedMediaType) {
 		c.log().DebugContext(ctx, "kick-off goes out as GET", "status", refused.Status)

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"time"
 )
 
@@ -29,6 +30,8 @@ type Client struct {
 	MaxPage int64
 	Log     *slog.Logger
 	OnRetry func(reason string)
+
+	smaller atomic.Int64 // _count after a 414, 0 before (F59)
 }
 
 // Request says what is searched.
@@ -44,6 +47,10 @@ type Request struct {
 	Include  []string // _include values for Patient searches, as "Patient:organization"
 	// Batch is how many patients one compartment search names; 0 means 20.
 	Batch int
+	// Supports says whether the server declares a search parameter for the type. nil
+	// means that one parameter a type is used, and the rest of the compartment is not
+	// searched by; see Params.
+	Supports func(typ, param string) bool
 }
 
 // Partition is one search that is read from its first page to its last.

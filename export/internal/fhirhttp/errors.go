@@ -169,13 +169,17 @@ func (e *opError) Unwrap() error { return e.err }
 // when it is sent again.
 func Retryable(err error) bool {
 	var (
+		fe *finalError
+		se *StatusError
 		te *TransportError
 		pe *PolicyError
 		ce interface{ Class() string }
 	)
 	switch {
-	case errors.Is(err, context.Canceled):
+	case errors.Is(err, context.Canceled), errors.As(err, &fe):
 		return false
+	case errors.As(err, &se):
+		return se.Temporary()
 	case errors.As(err, &te):
 		return !te.lasting && te.Class() == ""
 	case errors.Is(err, io.ErrUnexpectedEOF):
@@ -222,12 +226,15 @@ func transport(err error) bool {
 // a handler and of the token's transport stay what they are.
 func Scrub(op string, err error) error {
 	var (
+		fe *finalError
 		te *TransportError
 		ue *url.Error
 	)
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &fe):
+		return err
 	case errors.As(err, &te) && !errors.As(err, &ue):
 		return err
 	case !transport(err):
@@ -309,3 +316,11 @@ func certText(err error) string {
 	}
 	return "it is not valid"
 }
+
+// Final keeps Do from repeating a request whose handler failed with err.
+func Final(err error) error { return &finalError{err} }
+
+type finalError struct{ err error }
+
+func (e *finalError) Error() string { return e.err.Error() }
+func (e *finalError) Unwrap() error { return e.err }

@@ -121,6 +121,10 @@ func (c *Client) Do(ctx context.Context, call Call) error {
 	case ctx.Err() != nil && (err != nil || try.err != nil):
 		return &opError{call.Op, context.Cause(ctx)}
 	case try.err != nil:
+		var fe *finalError
+		if errors.As(try.err, &fe) {
+			return fe.err
+		}
 		return try.err
 	case err != nil:
 		return Scrub(call.Op, err)
