@@ -64,12 +64,16 @@ func (f *stagedFile) Abort() error { return nil }
 type part struct {
 	data  []byte
 	skips []int64
+	lines int64 // published; 0 to count them
 }
 
 func (p part) Open() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(p.data)), nil }
 func (p part) Bytes() int64                 { return int64(len(p.data)) }
 
 func (p part) Lines() int64 {
+	if p.lines > 0 {
+		return p.lines
+	}
 	var n int64
 	for number, line := range strings.Split(string(p.data), "\n") {
 		line = strings.TrimPrefix(line, "\ufeff")
@@ -95,6 +99,7 @@ func newInput(t testing.TB, typ string, parts ...part) sinks.Input {
 	in := sinks.Input{Type: typ, Run: "run-1"}
 	var w fhirjson.Walker
 	for _, p := range parts {
+		p.lines = p.Lines()
 		in.Parts = append(in.Parts, p)
 		for number, line := range bytes.Split(bytes.TrimPrefix(p.data, bom), []byte{'\n'}) {
 			line = trim(line)
