@@ -29,8 +29,7 @@ const (
 	Resource                 // a JSON object with its own resourceType (contained, Bundle.entry.resource)
 )
 
-// Primitive reports whether values of the kind are JSON scalars, which may
-// have a companion member "_name" with id and extensions.
+// Primitive reports whether values of the kind are JSON scalars.
 func (k Kind) Primitive() bool { return k >= Boolean && k <= Instant }
 
 // Element is one JSON member that FHIR R4 defines.
@@ -40,10 +39,15 @@ type Element struct {
 	Kind     Kind    // shape of the value
 	List     bool    // max cardinality is not 1
 	Required bool    // min cardinality is not 0; for a choice, one of its members
+	System   bool    // a FHIRPath string (ids, Extension.url), which has no companion member
 	Choice   string  // "value" for every value[x] member, otherwise ""
 	Struct   *Struct // the members of a Complex value, otherwise nil
 	Order    int     // position in the Struct's definition order, from 0
 }
+
+// Companion reports whether the element may have a companion member, "_name",
+// with id and extensions.
+func (e *Element) Companion() bool { return e.Kind.Primitive() && !e.System }
 
 // Struct is the set of members of a JSON object: a resource, a data type or a
 // backbone element.

@@ -142,6 +142,9 @@ func TestEveryStruct(t *testing.T) {
 				t.Errorf("%s.%s: order %d at %d, or found twice", s.Name, e.Name, e.Order, i)
 			}
 			names[e.Name] = true
+			if system := e.Name == "id" || s.Name == "Extension" && e.Name == "url"; e.System != system || e.Companion() != (e.Kind.Primitive() && !system) {
+				t.Errorf("%s.%s: System is %v", s.Name, e.Name, e.System)
+			}
 			if (e.Kind == Complex) != (e.Struct != nil) {
 				t.Errorf("%s.%s: kind %d, struct %v", s.Name, e.Name, e.Kind, e.Struct)
 			}

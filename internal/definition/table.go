@@ -25,6 +25,7 @@ const (
 	flagList     = 1 << 4
 	flagRequired = 1 << 5
 	flagChoice   = 1 << 6
+	flagSystem   = 1 << 7
 )
 
 //go:embed r4.bin
@@ -136,6 +137,7 @@ func (d *decoder) readStructs() []Struct {
 			flags := d.number()
 			e.Kind = Kind(flags & kindMask)
 			e.List, e.Required = flags&flagList != 0, flags&flagRequired != 0
+			e.System = flags&flagSystem != 0
 			if flags&flagChoice != 0 {
 				e.Choice = d.string()
 			}

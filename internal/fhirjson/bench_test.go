@@ -3,6 +3,7 @@ package fhirjson
 import (
 	"bytes"
 	"io"
+	"slices"
 	"testing"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -23,6 +24,15 @@ func benchLines(b *testing.B, name string, data []byte) {
 	lines := splitLines(data)
 	b.Run(name+"/land", func(b *testing.B) { benchWalk(b, data, lines, nil) })
 	b.Run(name+"/shred", func(b *testing.B) { benchWalk(b, data, lines, &counter{}) })
+	b.Run(name+"/late", func(b *testing.B) { // resourceType is the last member
+		var late [][]byte
+		for _, line := range lines {
+			line = bytes.TrimSpace(line)
+			header, rest, _ := bytes.Cut(line[1:len(line)-1], []byte(","))
+			late = append(late, slices.Concat([]byte("{"), rest, []byte(","), header, []byte("}")))
+		}
+		benchWalk(b, data, late, nil)
+	})
 	b.Run(name+"/jsontext", func(b *testing.B) {
 		b.SetBytes(int64(len(data)))
 		for b.Loop() {

@@ -57,7 +57,7 @@ func (w *Walker) member(n *Node, base, i int) (*Node, int) {
 	if e, companion := n.define(name); e != nil && w.grows(n, e, companion, i) {
 		return w.tree.add(n, e, companion), i
 	}
-	return nil, w.stray(n, string(name), i)
+	return nil, w.stray(n, name, i)
 }
 
 // name reads the member name at i, its colon and the space around that, and
@@ -118,85 +118,4 @@ func (w *Walker) grows(n *Node, e *definition.Element, companion bool, i int) bo
 		return first == '-' || first-'0' <= 9
 	}
 	return first == '"'
-}
-
-// typeName finds the resourceType of the resource whose brace is at i without
-// validating anything; the walk that follows does. It returns nil when the
-// member is missing or no string.
-func (w *Walker) typeName(i int) []byte {
-	b := w.line
-	for i = space(b, i+1); i < len(b) && b[i] == '"'; i = space(b, i+1) {
-		name, end := rawString(b, i)
-		i = space(b, end)
-		if i >= len(b) || b[i] != ':' {
-			return nil
-		}
-		if i = space(b, i+1); i >= len(b) {
-			return nil
-		}
-		if string(name) == "resourceType" {
-			if b[i] != '"' {
-				return nil
-			}
-			name, _ = rawString(b, i)
-			return name
-		}
-		if i = space(b, rawValue(b, i)); i >= len(b) || b[i] != ',' {
-			return nil
-		}
-	}
-	return nil
-}
-
-// rawString returns the text of the string whose opening quote is at i, and the
-// place behind its closing quote.
-func rawString(b []byte, i int) (content []byte, end int) {
-	i++
-	start, escaped := i, false
-	for i < len(b) && b[i] != '"' {
-		if b[i] == '\\' {
-			escaped = true
-			i++
-		}
-		i++
-	}
-	if i >= len(b) {
-		return nil, len(b)
-	}
-	if escaped {
-		return AppendUnescaped(nil, b[start:i]), i + 1
-	}
-	return b[start:i], i + 1
-}
-
-// rawValue returns the place behind the value at i.
-func rawValue(b []byte, i int) int {
-	depth := 0
-	for i < len(b) {
-		switch b[i] {
-		case '"':
-			_, i = rawString(b, i)
-		case '{', '[':
-			depth++
-			i++
-		case '}', ']':
-			if depth == 0 {
-				return i
-			}
-			depth--
-			i++
-		case ',':
-			if depth == 0 {
-				return i
-			}
-			i++
-		default:
-			i++
-			continue
-		}
-		if depth == 0 {
-			return i
-		}
-	}
-	return i
 }

@@ -34,13 +34,7 @@ func (n *Node) Leaf() bool { return n.Struct == nil }
 
 // Name is the node's JSON member name: "valueQuantity", "_birthDate".
 func (n *Node) Name() string {
-	switch {
-	case n.Element == nil:
-		return ""
-	case n.Companion:
-		return "_" + n.Element.Name
-	}
-	return n.Element.Name
+	return n.name
 }
 
 // order is the node's place among its siblings in definition order, a companion
@@ -79,6 +73,7 @@ const (
 
 // nodeState is what the walker keeps with a node.
 type nodeState struct {
+	name  string
 	key   memberKey
 	bit   uint64 // of the node in its parent's set of members, 0 from the 65th on
 	first *Node  // the child that came first the last time
@@ -122,7 +117,11 @@ func newNode(parent *Node, e *definition.Element, companion bool) *Node {
 	if companion {
 		n.Struct = definition.PrimitiveCompanion()
 	}
-	n.key = newMemberKey(n.Name())
+	n.name = e.Name
+	if companion {
+		n.name = "_" + e.Name
+	}
+	n.key = newMemberKey(n.name)
 	switch {
 	case companion || e.Kind == definition.Complex:
 		n.item = shapeStruct
@@ -174,12 +173,8 @@ func (n *Node) link(child *Node) {
 
 // child returns the child with the member name, or nil.
 func (n *Node) child(name []byte) *Node {
-	companion := len(name) > 0 && name[0] == '_'
-	if companion {
-		name = name[1:]
-	}
 	for _, c := range n.Children {
-		if c.Companion == companion && c.Element.Name == string(name) {
+		if c.name == string(name) {
 			return c
 		}
 	}
@@ -190,7 +185,7 @@ func (n *Node) child(name []byte) *Node {
 // whether the name is that of its companion. It returns nil when there is none.
 func (n *Node) define(name []byte) (e *definition.Element, companion bool) {
 	if len(name) > 0 && name[0] == '_' {
-		if e = n.Struct.FieldBytes(name[1:]); e != nil && e.Kind.Primitive() {
+		if e = n.Struct.FieldBytes(name[1:]); e != nil && e.Companion() {
 			return e, true
 		}
 		return nil, false

@@ -56,7 +56,7 @@ func (w *Walker) object(n *Node, i int) int {
 			i = end
 		} else if end == bad {
 			return bad
-		} else if i = w.stray(n, c.Name(), i); i < 0 {
+		} else if i = w.strayValue(c, i); i < 0 {
 			return bad
 		}
 	next:

@@ -77,7 +77,7 @@ func (w *Walker) strSlow(i int) (end int, t text) {
 		switch c := b[i]; {
 		case c == '"':
 			if !ascii && !utf8.Valid(b[start:i]) {
-				return w.fail(start, reasonUTF8), 0
+				return w.fail(start+validUTF8(b[start:i]), reasonUTF8), 0
 			}
 			return i, t
 		case c == '\\':
@@ -99,6 +99,19 @@ func (w *Walker) strSlow(i int) (end int, t text) {
 			i++
 		}
 	}
+}
+
+// validUTF8 returns the length of b's part before the first fault.
+func validUTF8(b []byte) int {
+	i := 0
+	for i < len(b) {
+		r, size := utf8.DecodeRune(b[i:])
+		if r == utf8.RuneError && size == 1 {
+			break
+		}
+		i += size
+	}
+	return i
 }
 
 // escape returns the length of the escape at b[i], a surrogate pair being one,

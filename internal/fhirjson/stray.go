@@ -4,11 +4,22 @@ import "strconv"
 
 // stray validates the value at i of a member of n that no column can reproduce,
 // and hands it on as unmapped.
-func (w *Walker) stray(n *Node, name string, i int) int {
+func (w *Walker) stray(n *Node, name []byte, i int) int {
 	end := w.skip(i, nesting(n))
 	if end >= 0 && w.h != nil {
 		w.path = w.appendPointer(w.path[:0], n)
 		w.path = appendToken(w.path, name)
+		w.h.Unmapped(w.path, w.line[i:end])
+	}
+	return end
+}
+
+// strayValue is stray for the whole value of the node c.
+func (w *Walker) strayValue(c *Node, i int) int {
+	end := w.skip(i, nesting(c.Parent))
+	if end >= 0 && w.h != nil {
+		w.path = w.appendPointer(w.path[:0], c.Parent)
+		w.path = appendToken(w.path, c.Name())
 		w.h.Unmapped(w.path, w.line[i:end])
 	}
 	return end
@@ -48,7 +59,7 @@ func (w *Walker) appendPointer(dst []byte, n *Node) []byte {
 	return dst
 }
 
-func appendToken(dst []byte, name string) []byte {
+func appendToken[Name string | []byte](dst []byte, name Name) []byte {
 	dst = append(dst, '/')
 	for i := range len(name) {
 		switch c := name[i]; c {

@@ -160,15 +160,24 @@ func (w *Walker) begin(t *Tree, typ, only string) {
 func (w *Walker) find(i int, only string) *Tree {
 	name := w.typeName(i)
 	t := w.trees[string(name)]
-	if t == nil {
-		if t = NewTree(string(name), w.Limits); t != nil {
-			t.addMeta()
-			w.Use(t)
-		}
+	if t == nil && (w.base == nil || w.unknown != string(name)) {
+		t = w.firstOf(string(name))
 	}
-	if t != nil {
-		w.last = t
-		w.begin(t, t.Type, only)
+	if t == nil {
+		w.begin(w.base, w.unknown, only)
+		return w.base
+	}
+	w.last = t
+	w.begin(t, t.Type, only)
+	return t
+}
+
+// firstOf makes the tree of a type that has none. It returns nil when R4 has no
+// such type.
+func (w *Walker) firstOf(typ string) *Tree {
+	if t := NewTree(typ, w.Limits); t != nil {
+		t.addMeta()
+		w.Use(t)
 		return t
 	}
 	if w.base == nil {
@@ -176,11 +185,8 @@ func (w *Walker) find(i int, only string) *Tree {
 		w.base.addMeta()
 		w.base.Frozen = true
 	}
-	if w.unknown != string(name) {
-		w.unknown = string(name)
-	}
-	w.begin(w.base, w.unknown, only)
-	return w.base
+	w.unknown = typ
+	return nil
 }
 
 // see notes the first value of a leaf.

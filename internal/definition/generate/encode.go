@@ -15,6 +15,7 @@ const (
 	flagList     = 1 << 4
 	flagRequired = 1 << 5
 	flagChoice   = 1 << 6
+	flagSystem   = 1 << 7
 )
 
 // encoder writes the table; package definition documents and reads the format.
@@ -78,7 +79,8 @@ func encode(structs structures, params []searchParam, compartment []member) ([]b
 	return e.table(), nil
 }
 
-// flags packs the kind in the low four bits, then list, required and choice.
+// flags packs the kind in the low four bits, then list, required, choice
+// and system.
 func flags(f field) int {
 	n := int(f.kind)
 	if f.list {
@@ -89,6 +91,9 @@ func flags(f field) int {
 	}
 	if f.choice != "" {
 		n |= flagChoice
+	}
+	if f.system {
+		n |= flagSystem
 	}
 	return n
 }

@@ -18,6 +18,7 @@ type field struct {
 	name, typ, choice string
 	kind              definition.Kind
 	list, required    bool
+	system            bool
 	members           string // name of the structure of a complex field
 }
 
@@ -124,7 +125,7 @@ func (c *compiler) field(s *structure, e element) error {
 	}
 	for i := range e.Type {
 		g := f
-		g.typ = typeName(e, i)
+		g.typ, g.system = typeName(e, i)
 		if isChoice {
 			g.choice = base
 			g.name = base + strings.ToUpper(g.typ[:1]) + g.typ[1:]
@@ -147,20 +148,20 @@ func (c *compiler) field(s *structure, e element) error {
 // typeName is the FHIR type of the element's i-th type. The ids and the url of
 // Extension have a FHIRPath system type in the definitions, with the FHIR type
 // in an extension.
-func typeName(e element, i int) string {
+func typeName(e element, i int) (name string, system bool) {
 	code := e.Type[i].Code
 	if !strings.HasPrefix(code, "http://hl7.org/fhirpath/") {
-		return code
+		return code, false
 	}
 	if e.Base.Path == "Resource.id" {
-		return "id"
+		return "id", true
 	}
 	for _, x := range e.Type[i].Extension {
 		if strings.HasSuffix(x.URL, "/structuredefinition-fhir-type") {
-			return x.ValueURL
+			return x.ValueURL, true
 		}
 	}
-	return "string"
+	return "string", true
 }
 
 func primitiveKind(name string) definition.Kind {
