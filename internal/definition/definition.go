@@ -11,7 +11,7 @@
 // Source: https://hl7.org/fhir/R4/downloads.html
 package definition
 
-//go:generate go run ./generate -out r4.bin
+//go:generate go run ./generate
 
 // Kind is the JSON shape of an element's value, and what flue may do with it.
 type Kind uint8
@@ -43,6 +43,8 @@ type Element struct {
 	Choice   string  // "value" for every value[x] member, otherwise ""
 	Struct   *Struct // the members of a Complex value, otherwise nil
 	Order    int     // position in the Struct's definition order, from 0
+
+	index int // among all elements of the table
 }
 
 // Companion reports whether the element may have a companion member, "_name",

@@ -110,6 +110,21 @@ func TestElements(t *testing.T) {
 	}
 }
 
+func TestDoc(t *testing.T) {
+	tests := map[string]string{
+		"Patient.birthDate":                    "The date of birth for the individual",
+		"Observation.valueQuantity":            "Actual result",
+		"Observation.valueString":              "Actual result",
+		"Observation.valueQuantity.value":      "Numerical value (with implicit precision)",
+		"VisionPrescription.lensSpecification": "Vision lens authorization",
+	}
+	for path, want := range tests {
+		if got := element(t, path).Doc(); got != want {
+			t.Errorf("%s: got %q, want %q", path, got, want)
+		}
+	}
+}
+
 func TestDefinitionOrder(t *testing.T) {
 	var names []string
 	for _, e := range Type("Observation").Fields {
@@ -142,6 +157,9 @@ func TestEveryStruct(t *testing.T) {
 				t.Errorf("%s.%s: order %d at %d, or found twice", s.Name, e.Name, e.Order, i)
 			}
 			names[e.Name] = true
+			if e.Doc() == "" {
+				t.Errorf("%s.%s: no description", s.Name, e.Name)
+			}
 			if system := e.Name == "id" || s.Name == "Extension" && e.Name == "url"; e.System != system || e.Companion() != (e.Kind.Primitive() && !system) {
 				t.Errorf("%s.%s: System is %v", s.Name, e.Name, e.System)
 			}

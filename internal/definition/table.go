@@ -1,12 +1,15 @@
 package definition
 
 import (
+	"compress/flate"
 	_ "embed"
 	"encoding/binary"
+	"io"
+	"strings"
 	"sync"
 )
 
-// The embedded table, as written by generate. All numbers are unsigned varints,
+// The embedded table, as written by generate, a deflate stream. All numbers are unsigned varints,
 // strings, lists and structs are named by their index:
 //
 //	magic
@@ -53,7 +56,8 @@ type decoder struct {
 	lists   [][]string
 }
 
-func decode(data string) *table {
+func decode(compressed string) *table {
+	data := inflate(compressed)
 	if len(data) < len(magic) || data[:len(magic)] != magic {
 		panic("definition: the embedded table has another format; run go generate")
 	}
@@ -82,6 +86,14 @@ func decode(data string) *table {
 		})
 	}
 	return t
+}
+
+func inflate(data string) string {
+	var text strings.Builder
+	if _, err := io.Copy(&text, flate.NewReader(strings.NewReader(data))); err != nil {
+		panic("definition: an embedded file is damaged; run go generate")
+	}
+	return text.String()
 }
 
 func (d *decoder) number() int {
@@ -126,6 +138,7 @@ func (d *decoder) readLists() {
 
 func (d *decoder) readStructs() []Struct {
 	structs := make([]Struct, d.number())
+	index := 0
 	for i := range structs {
 		s := &structs[i]
 		s.Name = d.string()
@@ -133,7 +146,8 @@ func (d *decoder) readStructs() []Struct {
 		s.byName = make(map[string]*Element, len(s.Fields))
 		for j := range s.Fields {
 			e := &s.Fields[j]
-			e.Name, e.Type, e.Order = d.string(), d.string(), j
+			e.Name, e.Type, e.Order, e.index = d.string(), d.string(), j, index
+			index++
 			flags := d.number()
 			e.Kind = Kind(flags & kindMask)
 			e.List, e.Required = flags&flagList != 0, flags&flagRequired != 0

@@ -76,7 +76,7 @@ func encode(structs structures, params []searchParam, compartment []member) ([]b
 		e.string(p.expression)
 		e.list(p.targets)
 	}
-	return e.table(), nil
+	return e.table()
 }
 
 // flags packs the kind in the low four bits, then list, required, choice
@@ -124,7 +124,7 @@ func (e *encoder) list(all []string) {
 }
 
 // table puts the strings and the lists of strings before the body.
-func (e *encoder) table() []byte {
+func (e *encoder) table() ([]byte, error) {
 	body := e.body
 	e.body = nil
 	e.number(len(e.listed))
@@ -135,13 +135,12 @@ func (e *encoder) table() []byte {
 		}
 	}
 	lists := e.body
-	out := []byte(magic)
-	out = binary.AppendUvarint(out, uint64(len(e.order)))
+	head := binary.AppendUvarint([]byte(magic), uint64(len(e.order)))
 	for _, s := range e.order {
-		out = binary.AppendUvarint(out, uint64(len(s)))
+		head = binary.AppendUvarint(head, uint64(len(s)))
 	}
 	for _, s := range e.order {
-		out = append(out, s...)
+		head = append(head, s...)
 	}
-	return append(append(out, lists...), body...)
+	return deflate(head, lists, body)
 }

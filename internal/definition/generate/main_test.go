@@ -13,21 +13,23 @@ func TestRebuildByteForByte(t *testing.T) {
 	if dir == "" {
 		t.Skip("FLUE_TEST_DEFINITIONS does not name the unpacked npm package " + source)
 	}
-	want, err := os.ReadFile("../r4.bin")
+	table, docs, err := build(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := build(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("%d bytes differ from the %d of r4.bin: run go generate ./internal/definition", len(got), len(want))
+	for name, got := range map[string][]byte{"r4.bin": table, "docs.bin": docs} {
+		want, err := os.ReadFile("../" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got, want) {
+			t.Errorf("%s: %d bytes differ from the %d there: run go generate ./internal/definition", name, len(got), len(want))
+		}
 	}
 }
 
 func TestBuildWithoutPackage(t *testing.T) {
-	if _, err := build(t.TempDir()); err == nil {
+	if _, _, err := build(t.TempDir()); err == nil {
 		t.Error("an empty folder gave a table")
 	}
 }

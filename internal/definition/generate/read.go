@@ -30,6 +30,7 @@ type profile struct {
 // element is an ElementDefinition.
 type element struct {
 	Path             string `json:"path"`
+	Short            string `json:"short"`
 	Min              int    `json:"min"`
 	Max              string `json:"max"`
 	ContentReference string `json:"contentReference"`

@@ -16,6 +16,7 @@ type structure struct {
 
 type field struct {
 	name, typ, choice string
+	doc               string
 	kind              definition.Kind
 	list, required    bool
 	system            bool
@@ -104,7 +105,7 @@ func (c *compiler) compile(path string) error {
 // field adds the JSON members of one element to s.
 func (c *compiler) field(s *structure, e element) error {
 	name := e.Path[strings.LastIndexByte(e.Path, '.')+1:]
-	f := field{name: name, list: e.Max != "1", required: e.Min > 0}
+	f := field{name: name, doc: e.Short, list: e.Max != "1", required: e.Min > 0}
 	switch {
 	case e.Max == "0":
 		return nil
