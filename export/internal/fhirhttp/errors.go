@@ -294,6 +294,8 @@ func text(err error) string {
 		return "connection closed before the answer was complete"
 	case errors.As(err, &nerr) && nerr.Timeout():
 		return "timeout"
+	case strings.Contains(err.Error(), "Location header"):
+		return "redirected to an address that cannot be read"
 	case strings.Contains(err.Error(), "malformed"):
 		return "the answer is not HTTP"
 	}
