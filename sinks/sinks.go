@@ -76,7 +76,9 @@ type Staging interface {
 	// Create begins the file with the slash-separated path. The file appears
 	// under its name only by Commit.
 	Create(ctx context.Context, path string) (FileWriter, error)
-	// Remove deletes a committed file; a missing one is no error.
+	// Remove deletes a committed file, or every committed file below a folder;
+	// a missing one is no error. A Sink calls it with its folder of the type
+	// before it writes there: what an earlier try left must not be published.
 	Remove(ctx context.Context, path string) error
 	// Publish writes the manifest as the last file, makes the snapshot visible
 	// under its final name and then moves latest to it (I1). It returns where

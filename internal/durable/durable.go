@@ -18,6 +18,10 @@ import (
 
 const tempPrefix = ".tmp-"
 
+// TempPattern is the pattern of os.CreateTemp and os.MkdirTemp for temporary
+// files that IsTemp recognizes.
+const TempPattern = tempPrefix + "*"
+
 // FS changes the disk. The zero value is ready for use, by several goroutines
 // at once.
 type FS struct {

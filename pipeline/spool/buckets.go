@@ -7,6 +7,8 @@ import (
 	"io"
 	"math/bits"
 	"os"
+
+	"github.com/flue-fhir/flue/internal/durable"
 )
 
 // maxBuckets is how many bucket files are open at once.
@@ -24,7 +26,7 @@ type buckets struct {
 func newBuckets(dir string, n int) (*buckets, error) {
 	b := &buckets{counts: make([]int64, n)}
 	for range n {
-		f, err := os.CreateTemp(dir, ".tmp-bucket-")
+		f, err := os.CreateTemp(dir, durable.TempPattern)
 		if err != nil {
 			b.close()
 			return nil, fmt.Errorf("write selection: %w", err)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"github.com/flue-fhir/flue/internal/durable"
 )
 
 // indexStep is how many bytes of records an index chunk holds.
@@ -31,7 +33,7 @@ func (w *indexWriter) add(r *record) error {
 		return nil
 	}
 	if w.spill == nil {
-		f, err := os.CreateTemp(w.dir, ".tmp-index-")
+		f, err := os.CreateTemp(w.dir, durable.TempPattern)
 		if err != nil {
 			return fmt.Errorf("write index: %w", err)
 		}

@@ -7,6 +7,8 @@ import (
 	"os"
 	"slices"
 	"sort"
+
+	"github.com/flue-fhir/flue/internal/durable"
 )
 
 // losers is the set of places that are not published because a better version
@@ -37,7 +39,7 @@ func (l *losers) add(place uint64) error {
 // spill writes the places in memory as a run.
 func (l *losers) spill() error {
 	if l.file == nil {
-		f, err := os.CreateTemp(l.dir, ".tmp-select-")
+		f, err := os.CreateTemp(l.dir, durable.TempPattern)
 		if err != nil {
 			return fmt.Errorf("write selection: %w", err)
 		}

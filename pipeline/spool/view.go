@@ -84,6 +84,9 @@ func (v *View) Raw() (open func() (io.ReadCloser, error), encoding string, ok bo
 	return v.part.openSent, info.Encoding, true
 }
 
+// RawLen is the length of what Raw opens, when it does.
+func (v *View) RawLen() int64 { return v.part.foot.Info.RawBytes }
+
 // viewReader ends with the error of Skips, if there is one.
 type viewReader struct {
 	io.ReadCloser
