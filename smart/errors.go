@@ -33,6 +33,7 @@ type Error struct {
 	hint       string
 	kind       kind
 	retryAfter time.Duration
+	clock      *time.Duration // the server's clock less ours, unrounded by minSkew; nil when not measured
 }
 
 // kind says what can be done about a failure.
@@ -146,7 +147,7 @@ func scrub(word string) string {
 	}
 	for i, r := range word {
 		// A dot joins the parts of a JWT, a slash those of a path.
-		if r < utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("-_+=.~", r)) {
+		if r < utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("-_+.~", r)) {
 			continue
 		}
 		flush(start, i)

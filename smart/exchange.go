@@ -98,7 +98,7 @@ func (e *Error) network(err error) *Error {
 	switch {
 	case errors.As(err, &tooBig):
 		e.kind = lasting
-	case errors.As(err, &record):
+	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		e.kind = lasting
 		e.hint = "The server does not speak TLS there: check scheme and port of the URL."
 	case errors.As(err, &unknown):

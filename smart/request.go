@@ -39,13 +39,13 @@ func (c *Client) request(ctx context.Context) (*Token, error) {
 		}
 		past.proven = c.isProven(kid)
 		past.assertion = c.Keys != nil
-		past.skewed = err.Skew != 0 && (err.Skew-skew).Abs() >= minSkew
+		past.skewed = err.clock != nil && (*err.clock-skew).Abs() >= minSkew
 		wait, again := past.next(err)
 		if !again {
 			return nil, err
 		}
 		if past.skewed {
-			skew = err.Skew
+			skew = correction(*err.clock)
 		}
 		c.log().Debug("token request repeated", "status", err.Status, "error", err.Code, "wait", wait)
 		if sleep(ctx, wait) != nil {
@@ -58,6 +58,7 @@ func (c *Client) request(ctx context.Context) (*Token, error) {
 type attempts struct {
 	transient int  // failures that may pass
 	rejected  int  // rejections of who we are
+	corrected bool // an attempt was made with the server's clock (F1)
 	proven    bool // the key got a token before (F9)
 	assertion bool // the client signs assertions
 	skewed    bool // the last rejection came with a difference of clocks not yet corrected
@@ -71,15 +72,17 @@ func (a *attempts) next(err *Error) (wait time.Duration, again bool) {
 		a.transient++
 		return backoff(a.transient, err.retryAfter), a.transient <= transientRetries
 	case rejected:
+		if a.skewed && a.assertion && !a.corrected { // F1: once more with the server's clock
+			a.corrected = true
+			return 0, true
+		}
 		a.rejected++
 		switch {
 		case a.proven: // F9
 			return backoff(a.rejected, err.retryAfter), a.rejected <= provenRetries
 		case !a.assertion: // the same secret again is the same answer
 			return 0, false
-		case a.skewed: // F1: once more with the server's clock
-			return 0, a.rejected == 1
-		case err.Code == "invalid_request":
+		case a.corrected, err.Code == "invalid_request":
 			return 0, false
 		default: // F2: once more with a fresh JWT
 			return backoff(1, err.retryAfter), a.rejected == 1
@@ -98,7 +101,7 @@ func (c *Client) accepted(kid string, skew time.Duration) {
 	c.proven[kid] = true
 	c.mu.Unlock()
 	if time.Duration(c.skew.Swap(int64(skew))) != skew {
-		c.log().Warn("the server's clock differs from this machine's; assertions follow the server's", "ahead", skew.Round(time.Second))
+		c.log().Warn("the server's clock differs from this machine's; assertions follow the server's", "ahead", skew)
 	}
 }
 
@@ -168,9 +171,10 @@ func (c *Client) attempt(ctx context.Context, skew time.Duration) (tok *Token, k
 	}
 	tok, failure = c.read(a, fail, tokenURL, received, secrets)
 	if failure != nil {
-		failure.Skew = measuredSkew(a, sent, received)
-		if failure.kind != rejected {
-			failure.Skew = 0
+		if failure.kind == rejected {
+			if failure.clock = measureClock(a, sent, received); failure.clock != nil {
+				failure.Skew = correction(*failure.clock)
+			}
 		}
 		failure.hint = firstOf(failure.hint, c.hint(failure, a, key, tokenURL))
 		if a.status == http.StatusNotFound || a.status == http.StatusGone {
@@ -239,18 +243,24 @@ func (c *Client) read(a *answer, fail *Error, tokenURL string, now time.Time, se
 	return tok, nil
 }
 
-// measuredSkew is the server's clock less ours, by the Date header and the middle of the
-// exchange; 0 when there is none or it is too small to matter (F1).
-func measuredSkew(a *answer, sent, received time.Time) time.Duration {
+// measureClock is the server's clock less ours, by the Date header and the middle of the
+// exchange; nil when there is no Date (F1).
+func measureClock(a *answer, sent, received time.Time) *time.Duration {
 	date, err := http.ParseTime(a.header.Get("Date"))
 	if err != nil {
+		return nil
+	}
+	d := date.Sub(sent.Add(received.Sub(sent) / 2)).Round(time.Second)
+	return &d
+}
+
+// correction is by how much to correct our clock: not at all when the difference is too
+// small to matter.
+func correction(clock time.Duration) time.Duration {
+	if clock.Abs() < minSkew {
 		return 0
 	}
-	d := date.Sub(sent.Add(received.Sub(sent) / 2))
-	if d.Abs() < minSkew {
-		return 0
-	}
-	return d.Round(time.Second)
+	return clock
 }
 
 // redirectTarget names where a redirect leads, without query.

@@ -57,30 +57,24 @@ func useFor(lifetime time.Duration) time.Duration {
 
 // StaticToken is a TokenSource that always returns the same bearer token, which
 // somebody obtained by other means.
-type StaticToken Secret
+type StaticToken struct{ AccessToken Secret }
 
 // Token returns the token; it never expires as far as this package knows.
 func (s StaticToken) Token(context.Context) (*Token, error) {
-	if s == "" {
+	if s.AccessToken == "" {
 		return nil, &Error{
 			Op: "read static token", Err: errText("it is empty"), kind: lasting,
 			hint: "Set the bearer token of this server.",
 		}
 	}
-	if !validBearer(string(s)) {
+	if !validBearer(string(s.AccessToken)) {
 		return nil, &Error{
 			Op: "read static token", Err: errText("it holds characters that a header cannot carry"), kind: lasting,
 			hint: "Give the token alone: without the word Bearer, spaces, quotes or line breaks.",
 		}
 	}
-	return &Token{AccessToken: Secret(s)}, nil
+	return &Token{AccessToken: s.AccessToken}, nil
 }
-
-// Format implements fmt.Formatter through [Secret].
-func (s StaticToken) String() string { return redacted }
-
-// GoString keeps %#v from printing the token.
-func (s StaticToken) GoString() string { return redacted }
 
 // validBearer reports whether the token can stand in a header: visible ASCII.
 func validBearer(s string) bool {

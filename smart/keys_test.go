@@ -1,0 +1,81 @@
+package smart
+
+import (
+	"slices"
+	"testing"
+	"time"
+)
+
+func kids(ks Keys) []string {
+	var out []string
+	for _, k := range ks {
+		out = append(out, k.ID())
+	}
+	return out
+}
+
+// P3: publish, wait for max-age, sign with the successor, retire the old key after its
+// last assertion.
+func TestP3Rotation(t *testing.T) {
+	start := time.Unix(1_700_000_000, 0)
+	a, b, c := must(GenerateECKeyPair("a")), must(GenerateECKeyPair("b")), must(GenerateECKeyPair("c"))
+	other := rsaKey()
+	set := must(Keys{a, other}.Rotate(b, start, time.Hour))
+
+	signs := func(set Keys, after time.Duration) string {
+		t.Helper()
+		k, err := set.SigningKey(t.Context(), start.Add(after), []string{ES384})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k.ID()
+	}
+	for _, want := range []struct {
+		after     time.Duration
+		signs     string
+		published []string
+	}{
+		{0, "a", []string{"a", "rsa", "b"}},
+		{time.Hour - time.Second, "a", []string{"a", "rsa", "b"}},
+		{time.Hour, "b", []string{"a", "rsa", "b"}},
+		{time.Hour + maxAssertionLifetime, "b", []string{"a", "rsa", "b"}},
+		{time.Hour + assertionGrace, "b", []string{"rsa", "b"}},
+	} {
+		if got := signs(set, want.after); got != want.signs {
+			t.Errorf("after %v: %s signs, want %s", want.after, got, want.signs)
+		}
+		if got := kids(set.Published(start.Add(want.after))); !slices.Equal(got, want.published) {
+			t.Errorf("after %v: published %v, want %v", want.after, got, want.published)
+		}
+	}
+	// The next rotation leaves out what is retired, and the first set is unchanged.
+	next := must(set.Rotate(c, start.Add(2*time.Hour), time.Hour))
+	if got, want := kids(next), []string{"rsa", "b", "c"}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if !a.NotAfter().IsZero() || !set.Find("b").NotAfter().IsZero() {
+		t.Errorf("a rotation changed its receiver")
+	}
+	_, err := set.Rotate(must(GenerateECKeyPair("b")), start, 0)
+	wantError(t, err, "auth", `"b" is taken`, "another kid")
+}
+
+func TestP5KeysChooseByAlgorithm(t *testing.T) {
+	set := Keys{rsaKey(), ecKey()}
+	for _, c := range []struct {
+		algs []string
+		want string
+	}{
+		{[]string{RS384, ES384}, "rsa"},
+		{[]string{ES384, RS384}, "ec"},
+		{[]string{"PS384"}, "rsa"},
+		{[]string{"ES256", ES384}, "ec"},
+	} {
+		k, err := set.SigningKey(t.Context(), time.Now(), c.algs)
+		if err != nil || k.ID() != c.want || !slices.Contains(c.algs, k.Algorithm()) {
+			t.Errorf("%v: got %v, %v; want %s", c.algs, k, err, c.want)
+		}
+	}
+	_, err := set.SigningKey(t.Context(), time.Now(), []string{"ES256"})
+	wantError(t, err, "auth", "no key for ES256 (there is RS384, ES384)", "Register")
+}
