@@ -30,10 +30,12 @@ type Runner struct {
 	Store   sinks.Store
 	Ledger  *ledger.Ledger
 	Spool   *spool.Spool
-	Observe func(Event) // called from several goroutines, never concurrently; may be nil
+	Observe func(Event) // called from several goroutines, never concurrently; it must not block; may be nil
 	Log     *slog.Logger
 	Now     func() time.Time // nil means time.Now
 	Version string           // of the program, for the manifest
+
+	probe func(step string) // tests stop the process here; nil otherwise
 }
 
 // Options are the switches of one run.

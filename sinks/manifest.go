@@ -28,6 +28,9 @@ type Manifest struct {
 	// of the snapshot before it on the chain. Both are empty for a full one.
 	Base     string `json:"base,omitempty"`
 	Previous string `json:"previous,omitempty"`
+	// BaseStarted is when the full run that a delta rests on began: it says how
+	// old the chain is.
+	BaseStarted *time.Time `json:"baseStarted,omitempty"`
 
 	Started   time.Time `json:"started"`
 	Published time.Time `json:"published"`

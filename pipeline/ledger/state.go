@@ -67,8 +67,8 @@ func (s TaskState) from() []TaskState {
 	switch s {
 	case TaskPending: // landed again, after the server listed its files anew
 		return []TaskState{TaskPending, TaskLanding, TaskLanded, TaskConverted, TaskQuarantined}
-	case TaskLanding:
-		return []TaskState{TaskPending, TaskLanding}
+	case TaskLanding: // from landed or converted: its part was damaged on the disk
+		return []TaskState{TaskPending, TaskLanding, TaskLanded, TaskConverted}
 	case TaskLanded: // from converted: late lines of the type came in another file
 		return []TaskState{TaskPending, TaskLanding, TaskLanded, TaskConverted}
 	case TaskConverted:

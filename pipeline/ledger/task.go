@@ -27,6 +27,17 @@ type Task struct {
 // those from before with their conversions. In the same transaction it applies
 // f to the run, which is then Listed.
 func (l *Ledger) List(ctx context.Context, run string, tasks []Task, f func(*Run)) (Run, error) {
+	return l.setTasks(ctx, run, tasks, true, f)
+}
+
+// Unlist drops the tasks of the run and their conversions, because they are of
+// an export that is no more. In the same transaction it applies f to the run,
+// which is then no longer Listed.
+func (l *Ledger) Unlist(ctx context.Context, run string, f func(*Run)) (Run, error) {
+	return l.setTasks(ctx, run, nil, false, f)
+}
+
+func (l *Ledger) setTasks(ctx context.Context, run string, tasks []Task, listed bool, f func(*Run)) (Run, error) {
 	if err := l.Flush(ctx); err != nil {
 		return Run{}, err
 	}
@@ -37,20 +48,13 @@ func (l *Ledger) List(ctx context.Context, run string, tasks []Task, f func(*Run
 				return err
 			}
 		}
-		insert, err := tx.PrepareContext(ctx, `INSERT INTO tasks (run, key, kind, type, ordinal, count, path, state, attempts, bytes, lines)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0)`)
-		if err != nil {
+		if err := insertTasks(ctx, tx, run, tasks); err != nil {
 			return err
 		}
-		defer insert.Close()
-		for _, t := range tasks {
-			if _, err := insert.ExecContext(ctx, run, t.Key, t.Kind, t.Type, t.Ordinal, t.Count, t.Path, TaskPending); err != nil {
-				return err
-			}
-		}
+		var err error
 		r, err = updateRun(ctx, tx, run, l.now(), func(r *Run) {
 			f(r)
-			r.Listed = true
+			r.Listed = listed
 		})
 		return err
 	})
@@ -58,6 +62,21 @@ func (l *Ledger) List(ctx context.Context, run string, tasks []Task, f func(*Run
 		return Run{}, fmt.Errorf("record tasks: %w", err)
 	}
 	return r, nil
+}
+
+func insertTasks(ctx context.Context, tx *sql.Tx, run string, tasks []Task) (err error) {
+	insert, err := tx.PrepareContext(ctx, `INSERT INTO tasks (run, key, kind, type, ordinal, count, path, state, attempts, bytes, lines)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0)`)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, insert.Close()) }()
+	for _, t := range tasks {
+		if _, err := insert.ExecContext(ctx, run, t.Key, t.Kind, t.Type, t.Ordinal, t.Count, t.Path, TaskPending); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Tasks returns the tasks of a run, by kind, type and ordinal, as of the last

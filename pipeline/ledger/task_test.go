@@ -71,6 +71,13 @@ func TestTasks(t *testing.T) {
 	if len(got) != 1 || len(conversions) != 0 {
 		t.Errorf("after listing anew: %d tasks, %d conversions; want 1, 0", len(got), len(conversions))
 	}
+	r, err = l.Unlist(ctx, r.ID, func(r *Run) { r.StatusURL = "" })
+	if err != nil || r.Listed {
+		t.Errorf("Unlist left listed %v, %v", r.Listed, err)
+	}
+	if got, _ = l.Tasks(ctx, r.ID); len(got) != 0 {
+		t.Errorf("Unlist left %d tasks", len(got))
+	}
 }
 
 // I5: a conversion is recorded with its tasks, or neither is.
@@ -108,7 +115,7 @@ func TestTaskTransitions(t *testing.T) {
 	all := []TaskState{TaskPending, TaskLanding, TaskLanded, TaskConverted, TaskDone, TaskQuarantined}
 	allowed := map[TaskState]string{ // to: from
 		TaskPending:     "pending landing landed converted quarantined",
-		TaskLanding:     "pending landing",
+		TaskLanding:     "pending landing landed converted",
 		TaskLanded:      "pending landing landed converted",
 		TaskConverted:   "landed converted",
 		TaskDone:        "converted done",

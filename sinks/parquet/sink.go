@@ -67,6 +67,9 @@ const (
 
 var _ sinks.Sink = (*Sink)(nil)
 
+// Takes reports whether the type is one that R4 defines: others have no columns.
+func (s *Sink) Takes(typ string) bool { return definition.Type(typ) != nil }
+
 // Name implements sinks.Sink.
 func (s *Sink) Name() string { return "parquet" }
 

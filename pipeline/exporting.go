@@ -1,0 +1,95 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/flue-fhir/flue/export"
+	"github.com/flue-fhir/flue/pipeline/ledger"
+	"github.com/flue-fhir/flue/sinks"
+)
+
+// listExport has the server export, unless it did so already, and returns the
+// files as tasks.
+func (x *execution) listExport(ctx context.Context) ([]ledger.Task, source, error) {
+	if x.run.Listed {
+		tasks, err := x.r.Ledger.Tasks(ctx, x.run.ID)
+		if err != nil {
+			return nil, nil, err
+		}
+		return tasks, &bulkSource{x: x, links: x.newLinks(tasks, nil)}, nil
+	}
+	if x.run.StatusURL == "" {
+		if err := x.kickOff(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
+	if err := x.enter(ctx, Exporting, nil); err != nil {
+		return nil, nil, err
+	}
+	m, err := x.bulk.Poll(ctx, x.run.StatusURL, func(p export.Progress) {
+		x.obs.count(func(total *Progress) { total.Percent = max(p.Percent, 0) })
+		x.obs.event(Event{Kind: "poll", Text: p.Text})
+		x.step("polled")
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("wait for export: %w", err)
+	}
+	for _, text := range m.Warnings {
+		x.keep(sinks.Warning{Code: "manifest", Text: text, Count: 1})
+	}
+	tasks, files := listFiles(m, x.plan.Generation)
+	run, err := x.r.Ledger.List(ctx, x.run.ID, tasks, func(r *ledger.Run) {
+		r.State = Landing
+		if r.TransactionTime.IsZero() || m.TransactionTime.Before(r.TransactionTime) {
+			r.TransactionTime = m.TransactionTime
+		}
+		r.Plan = x.plan.encode()
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	x.run = run
+	x.obs.enter(Landing)
+	x.step("state landing")
+	return tasks, &bulkSource{x: x, links: x.newLinks(tasks, files)}, nil
+}
+
+func (x *execution) newLinks(tasks []ledger.Task, files map[string]export.File) *links {
+	l := &links{files: files}
+	l.fetch = func(ctx context.Context) (map[string]export.File, error) {
+		m, err := x.bulk.Refresh(ctx, x.run.StatusURL)
+		if err != nil {
+			return nil, fmt.Errorf("fetch manifest again: %w", err)
+		}
+		files, moved, err := match(tasks, m, x.plan.Generation)
+		if err != nil {
+			return nil, err
+		}
+		if moved && !x.plan.Moved {
+			if err := x.update(ctx, func(r *ledger.Run) {
+				x.plan.Moved = true
+				r.Plan = x.plan.encode()
+			}); err != nil {
+				return nil, err
+			}
+		}
+		return files, nil
+	}
+	return l
+}
+
+const maxRelists = 1
+
+// relist gives up the files of an export whose manifest lists others now, and
+// has them listed anew: the export is the same.
+func (x *execution) relist(ctx context.Context, moved error) error {
+	if x.plan.Relists >= maxRelists {
+		return moved
+	}
+	x.plan.Relists++
+	x.plan.Moved = false
+	x.keep(sinks.Warning{Code: "manifest-changed", Text: "the server listed other files when asked again; all were fetched anew", Count: 1})
+	// The transaction time stays: the first that was told is the safe one (P28).
+	return x.forget(ctx, func(r *ledger.Run) { r.State = Authorized })
+}

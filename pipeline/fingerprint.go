@@ -1,0 +1,63 @@
+package pipeline
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/flue-fhir/flue/pipeline/config"
+)
+
+// requestFingerprint binds the watermarks to what was asked for (I2): server,
+// level, group, patients, filters, elements and whatever else changes which
+// resources come, but not the types, which have a watermark each, and not the
+// time. The order of lists does not matter.
+func requestFingerprint(server string, e config.Export) string {
+	return digest(struct {
+		Server, Mode, Level, Group                       string
+		Patients, Filters, Elements, Associated, Include []string
+		OrganizeOutputBy, OutputFormat                   string
+		Extra                                            map[string]string
+		Since, Until                                     time.Time
+	}{
+		server, e.Mode, e.Level, e.Group,
+		sorted(e.Patients), sorted(e.TypeFilters), sorted(e.Elements), sorted(e.IncludeAssociatedData), sorted(e.Include),
+		e.OrganizeOutputBy, e.OutputFormat,
+		e.Extra,
+		e.Since.Time.UTC(), e.Until.UTC(),
+	})
+}
+
+// planFingerprint tells whether a failed run may be taken up again: the same
+// request, sinks and destination, resting on the same snapshot and the same
+// word of a person about the watermark.
+func planFingerprint(server string, j config.Job, latest string, override time.Time) string {
+	e := j.Export
+	return digest(struct {
+		Request     string
+		Types       []string
+		SinceLast   bool
+		Sinks       []config.Sink
+		Destination config.Destination
+		Latest      string
+		Override    time.Time
+	}{requestFingerprint(server, e), sorted(e.Types), e.Since.Last, j.Sinks, j.Destination, latest, override.UTC()})
+}
+
+func digest(v any) string {
+	data, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("encode fingerprint: %v", err)) // plain values only
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:16])
+}
+
+func sorted(list []string) []string {
+	list = slices.Clone(list)
+	slices.Sort(list)
+	return list
+}

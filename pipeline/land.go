@@ -1,0 +1,310 @@
+package pipeline
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/flue-fhir/flue/export"
+	"github.com/flue-fhir/flue/pipeline/ledger"
+	"github.com/flue-fhir/flue/pipeline/spool"
+)
+
+const (
+	defaultDownloads = 4
+	// unknownCount stands for the lines of a file that the server does not count,
+	// when the largest type is looked for.
+	unknownCount = 20_000
+	// stallAfter is how long a body may bring nothing before it is cut and asked
+	// for again.
+	stallAfter = 2 * time.Minute
+	// maxAttempts bounds the attempts for one file, also of those that bring it on.
+	maxAttempts = 10_000
+	maxWait     = 30 * time.Second
+)
+
+// source fetches the bodies of tasks: from a bulk export, or by searches.
+type source interface {
+	// fetch copies the task's body into the landing, from where it stands. got is
+	// how far it came, in bytes.
+	fetch(ctx context.Context, t ledger.Task, l *spool.Landing) (got int64, err error)
+}
+
+// fetchAll makes every task's part land and converts each type as soon as its
+// last part has landed, while the others are still being fetched.
+func (x *execution) fetchAll(ctx context.Context) (*board, error) {
+	var tasks []ledger.Task
+	var src source
+	var err error
+	if x.r.Job.Export.Mode == "search" {
+		tasks, src, err = x.listSearch(ctx)
+	} else {
+		tasks, src, err = x.listExport(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if x.run.State != Landing {
+		if err := x.enter(ctx, Landing, nil); err != nil {
+			return nil, err
+		}
+	}
+	b := newBoard(inOrder(tasks))
+	c, err := x.newConverter(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	x.obs.count(func(p *Progress) { p.Files = int64(len(tasks)) })
+
+	all, actx := errgroup.WithContext(ctx)
+	all.Go(func() error {
+		landings, lctx := errgroup.WithContext(actx)
+		landings.SetLimit(x.downloads())
+		for _, t := range biggestFirst(b.tasks) {
+			if lctx.Err() != nil {
+				break
+			}
+			landings.Go(func() error {
+				p, err := x.land(lctx, t, src)
+				if err != nil {
+					return err
+				}
+				ready, err := x.landed(lctx, b, t, p)
+				if err != nil {
+					return err
+				}
+				for _, typ := range ready {
+					all.Go(func() error { return c.convert(actx, typ) })
+				}
+				return nil
+			})
+		}
+		if err := landings.Wait(); err != nil {
+			return err
+		}
+		if err := x.r.Ledger.Flush(actx); err != nil {
+			return err
+		}
+		return x.enter(actx, Converting, nil)
+	})
+	if err := all.Wait(); err != nil {
+		return nil, err
+	}
+	// What was not ready then: types of which a late file brought more, and those
+	// that brought nothing but must have their files all the same.
+	rest, rctx := errgroup.WithContext(ctx)
+	for _, typ := range c.all() {
+		rest.Go(func() error { return c.convert(rctx, typ) })
+	}
+	if err := rest.Wait(); err != nil {
+		return nil, err
+	}
+	return b, x.r.Ledger.Flush(ctx)
+}
+
+func (x *execution) downloads() int {
+	if n := x.r.Server.Limits.Downloads; n > 0 {
+		return n
+	}
+	return defaultDownloads
+}
+
+// inOrder sorts tasks in the order of delivery, which does not change between
+// tries: among equal versions of a resource the one delivered last is published.
+func inOrder(tasks []ledger.Task) []ledger.Task {
+	slices.SortFunc(tasks, func(a, b ledger.Task) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Type, b.Type), cmp.Compare(a.Ordinal, b.Ordinal), cmp.Compare(a.Key, b.Key))
+	})
+	return tasks
+}
+
+// biggestFirst is the order of fetching: what the server says went wrong, then
+// type after type, the biggest first, so that its conversion begins early and
+// nothing large is left for the end.
+func biggestFirst(tasks []ledger.Task) []ledger.Task {
+	size := map[string]int64{}
+	for _, t := range tasks {
+		n := t.Count
+		if n < 0 {
+			n = unknownCount
+		}
+		size[t.Type] += n
+	}
+	rank := map[string]int{kindError: 0, kindOutput: 1, kindPartition: 1, kindDeleted: 2}
+	order := slices.Clone(tasks)
+	slices.SortStableFunc(order, func(a, b ledger.Task) int {
+		return cmp.Or(cmp.Compare(rank[a.Kind], rank[b.Kind]), cmp.Compare(size[b.Type], size[a.Type]), cmp.Compare(a.Type, b.Type))
+	})
+	return order
+}
+
+// landed notes that a part is whole and checked in the spool.
+func (x *execution) landed(ctx context.Context, b *board, t ledger.Task, p *spool.Part) ([]string, error) {
+	info := p.Info()
+	ready, err := b.landed(t, p)
+	if err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	bad := b.bad
+	b.mu.Unlock()
+	if limit := x.r.Job.Policies.MaxBadLines; bad > limit {
+		return nil, &Failure{
+			Text:   fmt.Sprintf("%d lines are not resources, the job allows %d", bad, limit),
+			Advice: "raise policies.max_bad_lines to publish the rest; the lines then lie in the snapshot's quarantine folder",
+			Kind:   classQuality,
+		}
+	}
+	if t.State != ledger.TaskConverted && t.State != ledger.TaskDone {
+		note := ledger.Note{Key: t.Key, State: ledger.TaskLanded, Bytes: info.RawBytes, Lines: info.Lines}
+		if err := x.r.Ledger.Note(ctx, x.run.ID, note); err != nil {
+			return nil, err
+		}
+	}
+	x.obs.count(func(p *Progress) {
+		p.FilesDone++
+		p.Resources += info.Lines - info.Outcomes - info.Headers - info.Quarantined
+		if x.r.Auth != nil {
+			p.Tokens = x.r.Auth.Tokens()
+		}
+	})
+	x.obs.event(Event{Kind: "file", Type: t.Type, Text: t.Kind})
+	x.step("landed")
+	return ready, nil
+}
+
+// land brings one part into the spool: what broke goes on at its byte, what
+// expired gets a fresh link, and what fails for a reason that may pass is tried
+// again as long as it comes on.
+func (x *execution) land(ctx context.Context, t ledger.Task, src source) (*spool.Part, error) {
+	p, err := x.spool.Part(t.Key)
+	var damaged *spool.DamagedError
+	if errors.As(err, &damaged) {
+		x.warn("part-damaged", "a landed part was damaged on the local disk and is fetched again", 1)
+		err = x.spool.Drop(t.Key)
+	}
+	if p != nil || err != nil {
+		return p, err
+	}
+	o := spool.Options{Type: t.Type, Expect: -1, AllowMismatch: x.r.Job.Policies.OnCountMismatch == "warn"}
+	if t.Count >= 0 && t.Kind == kindOutput {
+		o.Expect = t.Count
+	}
+	l, err := x.spool.Land(t.Key, o)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = l.Close() }() // keeps what it has; the error that matters is the one on the way
+	var furthest int64
+	for failures, attempt := 0, 1; ; attempt++ {
+		if err := x.r.Ledger.Note(ctx, x.run.ID, ledger.Note{Key: t.Key, State: ledger.TaskLanding, Attempt: true}); err != nil {
+			return nil, err
+		}
+		got, err := src.fetch(ctx, t, l)
+		if err == nil {
+			x.step("copied")
+			return l.Commit()
+		}
+		if got > furthest {
+			furthest, failures = got, 0
+		}
+		failures++
+		err = fmt.Errorf("fetch %s file %d of %s: %w", t.Kind, t.Ordinal, typeName(t.Type), err)
+		if ctx.Err() != nil {
+			return nil, err
+		}
+		var expired *export.ExpiredError // its link has been renewed
+		if !errors.As(err, &expired) && !retryable(ctx, err) {
+			return nil, err
+		}
+		if failures > x.retries() || attempt >= maxAttempts {
+			return nil, err
+		}
+		x.retried("file")
+		if err := sleep(ctx, backoff(failures, rand.Float64(), maxWait)); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// bulkSource fetches the files of an export.
+type bulkSource struct {
+	x     *execution
+	links *links
+}
+
+func (s *bulkSource) fetch(ctx context.Context, t ledger.Task, l *spool.Landing) (int64, error) {
+	f, round, ok := s.links.get(t.Key)
+	if !ok {
+		// The run was taken up again: its manifest is fetched when the first file
+		// needs it.
+		if err := s.links.renew(ctx, round); err != nil {
+			return 0, err
+		}
+		if f, round, ok = s.links.get(t.Key); !ok {
+			return 0, &movedError{"a file is missing"}
+		}
+	}
+	offset, validator, _ := l.Resume()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	body, err := s.x.bulk.Open(ctx, f, offset, validator)
+	if err != nil {
+		var expired *export.ExpiredError
+		if errors.As(err, &expired) {
+			if rerr := s.links.renew(ctx, round); rerr != nil {
+				return offset, rerr
+			}
+		}
+		return offset, err
+	}
+	r := newStallReader(body, s.x, cancel)
+	defer r.stop()
+	err = l.Copy(ctx, spool.Source{Body: r, Encoding: body.Encoding, Offset: body.Offset, Length: body.Length, Validator: body.Validator})
+	got := body.Offset + r.read
+	if cerr := body.Close(); err == nil && cerr != nil {
+		err = cerr
+	}
+	if err != nil && errors.Is(context.Cause(ctx), errStalled) {
+		err = errStalled
+	}
+	return got, err
+}
+
+// stallReader counts the bytes of a body and cuts it when nothing comes.
+type stallReader struct {
+	body  io.Reader
+	x     *execution
+	timer *time.Timer
+	read  int64
+}
+
+func newStallReader(body io.Reader, x *execution, cancel context.CancelCauseFunc) *stallReader {
+	return &stallReader{body: body, x: x, timer: time.AfterFunc(stallAfter, func() { cancel(errStalled) })}
+}
+
+func (r *stallReader) Read(p []byte) (int, error) {
+	r.timer.Reset(stallAfter)
+	n, err := r.body.Read(p)
+	r.timer.Stop() // what happens between two reads is not the server's fault
+	r.read += int64(n)
+	r.x.meter.bytes.Add(int64(n))
+	r.x.obs.count(func(p *Progress) { p.BytesRead += int64(n) })
+	return n, err
+}
+
+func (r *stallReader) stop() { r.timer.Stop() }
+
+// processors bounds the conversions at once.
+func processors() *semaphore.Weighted {
+	return semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0)))
+}

@@ -1,0 +1,234 @@
+package pipeline
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/flue-fhir/flue/pipeline/config"
+	"github.com/flue-fhir/flue/pipeline/ledger"
+	"github.com/flue-fhir/flue/sinks"
+)
+
+// anyType is the key of the watermark that stands for all types where a job
+// names none: it moves only when everything came whole.
+const anyType = "*"
+
+// plan is what a run asks for and why. It is kept in the ledger, so that a run
+// that is taken up again publishes what it asked for; it holds no PHI.
+type plan struct {
+	Kind     sinks.Kind `json:"kind"`
+	Base     string     `json:"base,omitempty"`
+	Previous string     `json:"previous,omitempty"`
+	BaseTime time.Time  `json:"baseTime,omitzero"` // when the chain's full run began
+	Since    time.Time  `json:"since,omitzero"`    // zero: everything
+	Reason   string     `json:"reason"`            // why full, or why a delta: for people
+
+	Request string `json:"request"` // fingerprint of the request (I2)
+	Latest  string `json:"latest,omitempty"`
+	// Earlier are the watermarks that stay for types that do not come whole.
+	Earlier  map[string]time.Time `json:"earlier,omitempty"`
+	Override time.Time            `json:"override,omitzero"` // when the override that was heeded was made
+
+	Types       []string            `json:"types,omitempty"`   // asked for; nil: all
+	NotGranted  []string            `json:"missing,omitempty"` // types of the job that may not be read (F4)
+	Scopes      sinks.Scopes        `json:"scopes,omitzero"`
+	FHIRVersion string              `json:"fhirVersion,omitempty"`
+	Software    string              `json:"software,omitempty"`
+	Params      map[string][]string `json:"params,omitempty"`  // search parameters to find a type's resources by
+	Ignored     []string            `json:"ignored,omitempty"` // what the server said it ignores (F18)
+	Warnings    []sinks.Warning     `json:"warnings,omitempty"`
+	// Generation counts the listings of files that were given up: their parts
+	// must not be taken for those of a later one.
+	Generation int `json:"generation,omitempty"`
+	Relists    int `json:"relists,omitempty"`
+	// Moved says that the files of the export had other paths when its manifest
+	// was fetched again (P35).
+	Moved bool `json:"moved,omitempty"`
+}
+
+func (p plan) encode() string {
+	data, err := json.Marshal(p)
+	if err != nil {
+		panic(fmt.Sprintf("encode plan: %v", err)) // every field can be encoded
+	}
+	return string(data)
+}
+
+func decodePlan(text string) (plan, error) {
+	var p plan
+	if err := json.Unmarshal([]byte(text), &p); err != nil {
+		return plan{}, fmt.Errorf("read plan of the run: %w", err)
+	}
+	return p, nil
+}
+
+// known is all that a decision about the watermark rests on.
+type known struct {
+	Export    config.Export
+	FullEvery time.Duration // 0 means 7 days
+	Request   string        // fingerprint
+	Types     []string      // asked for, after what was not granted is left out; nil: all
+	Latest    *sinks.Manifest
+	Override  *ledger.Override
+	Full      bool // a person wants a full run
+	Now       time.Time
+}
+
+const defaultFullEvery = 7 * 24 * time.Hour
+
+// decide says what the run is and from when on it asks for changes (I2): the
+// oldest watermark of the asked types; a type without one, or with one of
+// another request, makes the run full.
+func decide(k known) plan {
+	p := plan{Kind: sinks.Full, Request: k.Request, Types: k.Types, BaseTime: k.Now}
+	if k.Latest != nil {
+		p.Latest = k.Latest.Name
+	}
+	if k.Override != nil {
+		p.Override = k.Override.Made
+	}
+	if !k.Export.Since.Last {
+		p.Since = k.Export.Since.Time
+		p.Reason = "the job asks for everything"
+		if !p.Since.IsZero() {
+			p.Reason = "the job asks for everything since a fixed time"
+		}
+		return p
+	}
+
+	same := k.Latest != nil && k.Latest.Request.Fingerprint == k.Request
+	switch {
+	case k.Full:
+		p.Reason = "a full run was asked for"
+		return p
+	case k.Override != nil && k.Override.Mark.IsZero():
+		p.Reason = "the watermark was cleared"
+		return p
+	case k.Override != nil:
+		p.Kind, p.Since = sinks.Delta, k.Override.Mark
+		p.Reason = "the watermark was set by hand"
+		p.BaseTime = time.Time{}
+		if same {
+			p.onChain(k.Latest)
+		}
+		return p
+	case k.Latest == nil:
+		p.Reason = "nothing was published yet"
+		return p
+	case !same:
+		p.Reason = "the request is not that of the last snapshot"
+		return p
+	}
+
+	every := k.FullEvery
+	if every <= 0 {
+		every = defaultFullEvery
+	}
+	if start := chainStart(k.Latest); k.Now.Sub(start) >= every {
+		p.Reason = "the chain is as old as full_every allows"
+		return p
+	}
+	asked := k.Types
+	if len(asked) == 0 {
+		asked = slices.Sorted(maps.Keys(k.Latest.Watermarks))
+		if _, ok := k.Latest.Watermarks[anyType]; !ok {
+			asked = append(asked, anyType)
+		}
+	}
+	var oldest time.Time
+	for _, typ := range asked {
+		mark, ok := k.Latest.Watermarks[typ]
+		if !ok {
+			p.Reason = typ + " has no watermark"
+			if typ == anyType {
+				p.Reason = "the last snapshot did not come whole"
+			}
+			return p
+		}
+		if oldest.IsZero() || mark.Before(oldest) {
+			oldest = mark
+		}
+	}
+	p.Kind, p.Since = sinks.Delta, oldest
+	p.Reason = "changes since the last snapshot"
+	p.onChain(k.Latest)
+	return p
+}
+
+// onChain makes the plan a delta behind the snapshot latest.
+func (p *plan) onChain(latest *sinks.Manifest) {
+	p.Base, p.Previous = latest.Base, latest.Name
+	if latest.Kind == sinks.Full {
+		p.Base = latest.Name
+	}
+	p.BaseTime = chainStart(latest)
+	p.Earlier = maps.Clone(latest.Watermarks)
+}
+
+// chainStart is when the full run began that the snapshot rests on.
+func chainStart(m *sinks.Manifest) time.Time {
+	if m.Kind == sinks.Delta && m.BaseStarted != nil {
+		return *m.BaseStarted
+	}
+	return m.Started
+}
+
+// incremental reports whether the run asks for changes only, so that nothing is
+// a proper answer (F26).
+func (p plan) incremental() bool { return !p.Since.IsZero() }
+
+// watermarks computes those of the snapshot: types that came whole get the
+// run's mark, the others keep what the chain has for them, or have none (I2). A
+// full run keeps nothing: its chain begins with it.
+func (p plan) watermarks(mark time.Time, counts []sinks.TypeCount) map[string]time.Time {
+	marks := map[string]time.Time{}
+	maps.Copy(marks, p.Earlier)
+	if mark.IsZero() {
+		return marks
+	}
+	whole := true
+	for _, c := range counts {
+		switch {
+		case !c.Complete:
+			whole = false
+		case len(p.Types) == 0 || slices.Contains(p.Types, c.Type):
+			marks[c.Type] = mark
+		}
+	}
+	if len(p.Types) == 0 && whole {
+		// A type that had nothing new this time came whole too.
+		for typ := range marks {
+			marks[typ] = mark
+		}
+		marks[anyType] = mark
+	}
+	return marks
+}
+
+const defaultOverlap = 10 * time.Minute
+
+// mark is the watermark of a run: the earlier of what the server calls the
+// transaction's time and of its clock at the kick-off or the first search page,
+// less an overlap (P28, F57); never later than what was asked for. It is zero
+// when neither is known.
+func mark(transaction, kickoff, until time.Time, overlap time.Duration) time.Time {
+	if overlap <= 0 {
+		overlap = defaultOverlap
+	}
+	var m time.Time
+	for _, t := range []time.Time{transaction, kickoff} {
+		if !t.IsZero() && (m.IsZero() || t.Before(m)) {
+			m = t
+		}
+	}
+	if m.IsZero() {
+		return m
+	}
+	if m = m.Add(-overlap); !until.IsZero() && until.Before(m) {
+		m = until
+	}
+	return m.UTC()
+}

@@ -1,0 +1,399 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/flue-fhir/flue/pipeline/ledger"
+	"github.com/flue-fhir/flue/sinks"
+)
+
+// extras is the name under which the ledger keeps what lies beside the sinks'
+// files: outcomes, quarantined lines, deletions.
+const extras = "extras"
+
+// publish checks that the numbers add up (I3), applies the job's policies, and
+// makes the snapshot visible (I1).
+func (x *execution) publish(ctx context.Context, b *board) (*sinks.Manifest, error) {
+	counts, deliveries, err := x.account(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	if err := x.judge(deliveries, counts); err != nil {
+		return nil, err
+	}
+	if err := x.unique(deliveries); err != nil {
+		return nil, err
+	}
+	files, err := x.writeExtras(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	if err := x.enter(ctx, Publishing, nil); err != nil {
+		return nil, err
+	}
+	m, err := x.manifest(ctx, counts, deliveries, files)
+	if err != nil {
+		return nil, err
+	}
+	location, err := x.stage.Publish(ctx, m)
+	if err != nil {
+		return nil, fmt.Errorf("publish snapshot: %w", err)
+	}
+	x.step("visible")
+	return m, x.published(ctx, m, location)
+}
+
+// finish completes the publication of a run whose snapshot a crash left visible
+// but not noted.
+func (x *execution) finish(ctx context.Context, m *sinks.Manifest) error {
+	stage, err := x.r.Store.Stage(ctx, x.run.Job, x.run.ID)
+	if err != nil {
+		return fmt.Errorf("open staging: %w", err)
+	}
+	location, err := stage.Publish(ctx, m)
+	if err != nil {
+		return fmt.Errorf("publish snapshot: %w", err)
+	}
+	if x.spool, err = x.r.Spool.Run(x.run.ID); err != nil {
+		return err
+	}
+	return x.published(ctx, m, location)
+}
+
+// published notes that the snapshot is visible and cleans up. From here on
+// nothing fails the run but the ledger.
+func (x *execution) published(ctx context.Context, m *sinks.Manifest, location string) error {
+	ctx = context.WithoutCancel(ctx) // what is visible is published, whatever ends the run
+	if err := x.r.Ledger.FinishTasks(ctx, x.run.ID); err != nil {
+		return err
+	}
+	if err := x.r.Ledger.CacheWatermarks(ctx, x.run.Job, m.Name, m.Watermarks); err != nil {
+		return err
+	}
+	if !x.plan.Override.IsZero() {
+		if err := x.r.Ledger.DropOverride(ctx, x.run.Job, x.plan.Override); err != nil {
+			return err
+		}
+	}
+	err := x.enter(ctx, Published, func(r *ledger.Run) {
+		r.Snapshot, r.Location = m.Name, location
+		r.KickoffIntent = time.Time{}
+		r.Error, r.Class, r.Hint = "", "", ""
+		r.Ended = x.r.now()
+	})
+	if err != nil {
+		return err
+	}
+	x.deleteExport(ctx)
+	if err := x.spool.Remove(); err != nil {
+		// The next run sweeps it.
+		x.warn("spool-not-removed", "the landed files could not be removed from the spool", 1)
+		x.r.log().Warn("remove spool", "run", x.run.ID, "error", err)
+	}
+	x.step("cleaned up")
+	return nil
+}
+
+// account gathers what the numbers are made of and adds them up. The
+// conversions are read from the ledger: what is not recorded there does not
+// count (I5).
+func (x *execution) account(ctx context.Context, b *board) ([]sinks.TypeCount, []delivery, error) {
+	c, err := x.newConverter(ctx, b)
+	if err != nil {
+		return nil, nil, err
+	}
+	var deliveries []delivery
+	for _, t := range b.tasks {
+		p := b.parts[t.Key]
+		if p == nil {
+			return nil, nil, bug("a file has not landed")
+		}
+		deliveries = append(deliveries, delivery{t, p.Info()})
+	}
+	for typ, by := range c.done {
+		parts, _ := b.of(typ)
+		input := inputOf(parts)
+		for name, v := range by {
+			if name != extras && v.Input != input {
+				return nil, nil, bug("%s was not made of all that came of %s", name, typ)
+			}
+		}
+	}
+	delete(c.done, extras)
+	counts, err := reconcile(account{
+		plan: x.plan, asked: x.plan.Types, deliveries: deliveries, conversions: c.done,
+		takers: func(typ string) (names []string) {
+			list, err := x.r.takers(typ)
+			if err != nil {
+				return nil
+			}
+			for _, s := range list {
+				names = append(names, s.Name())
+			}
+			if len(names) < len(x.r.Sinks) {
+				x.warn("type-not-in-format", typ+" is no type of R4: only "+strings.Join(names, ", ")+" holds it", 1)
+			}
+			return names
+		},
+	})
+	return counts, deliveries, err
+}
+
+// unique refuses to publish one body as two: where a server gives its files
+// other paths each time it is asked, their order is all that tells them apart,
+// and two equal bodies say that it does not (P35).
+func (x *execution) unique(deliveries []delivery) error {
+	type content struct{ kind, sum string }
+	seen := map[content]bool{}
+	for _, d := range deliveries {
+		if d.task.Kind != kindOutput || d.info.Lines == 0 {
+			continue
+		}
+		c := content{d.task.Kind, d.info.SHA256}
+		if seen[c] {
+			if x.plan.Moved {
+				return &movedError{"two files hold the same lines"}
+			}
+			x.warn("duplicate-file", "the server sent the same lines in two files of "+typeName(d.task.Type), 1)
+		}
+		seen[c] = true
+	}
+	return nil
+}
+
+// writeExtras writes what is not for a sink: outcomes, quarantined lines,
+// deletions. They are written anew by each try: the same parts give the same.
+func (x *execution) writeExtras(ctx context.Context, b *board) ([]sinks.File, error) {
+	all := b.every(kindOutput, kindPartition, kindError, kindDeleted)
+	var files []sinks.File
+	add := func(f *sinks.File, err error) error {
+		if f != nil {
+			files = append(files, *f)
+		}
+		return err
+	}
+	var outcomes, bad int64
+	for _, p := range all {
+		outcomes += p.Info().Outcomes
+		bad += p.Info().Quarantined
+	}
+	if outcomes > 0 {
+		f, err := x.writeFile(ctx, "outcomes/part-00000.ndjson", "OperationOutcome", outcomes, func(w io.Writer) (int64, error) {
+			return x.spool.WriteOutcomes(ctx, all, w)
+		})
+		if err := add(f, err); err != nil {
+			return nil, err
+		}
+	}
+	if bad > 0 {
+		f, err := x.writeFile(ctx, "quarantine/part-00000.ndjson", "", bad, func(w io.Writer) (int64, error) {
+			return x.spool.WriteQuarantine(ctx, all, w)
+		})
+		if err := add(f, err); err != nil {
+			return nil, err
+		}
+	}
+	if deleted := b.every(kindDeleted); len(deleted) > 0 {
+		list, err := x.stageDeletions(ctx, b, bad)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, list...)
+	}
+	for _, p := range b.every(kindError) {
+		if n := p.Info().Lines - p.Info().Outcomes - p.Info().Quarantined; n > 0 {
+			x.warn("error-file", "a file of errors holds lines that are no OperationOutcome; they are not published", n)
+		}
+	}
+	text, err := json.Marshal(conversion{Files: files})
+	if err != nil {
+		return nil, fmt.Errorf("encode files: %w", err)
+	}
+	tasks, err := x.r.Ledger.Tasks(ctx, x.run.ID)
+	if err != nil {
+		return nil, err
+	}
+	var rest []string // tasks without a line for any sink
+	for _, t := range tasks {
+		if t.State == ledger.TaskLanded {
+			rest = append(rest, t.Key)
+		}
+	}
+	rec := ledger.Conversion{Sink: extras, Type: extras, Output: string(text)}
+	if err := x.r.Ledger.Convert(ctx, x.run.ID, rec, rest); err != nil {
+		return nil, err
+	}
+	x.step("extras recorded")
+	return files, nil
+}
+
+// stageDeletions writes the deletions, and the lines of the server's deleted
+// files that are none, which count as bad ones.
+func (x *execution) stageDeletions(ctx context.Context, b *board, bad int64) ([]sinks.File, error) {
+	var sum deletions
+	deleted := b.every(kindDeleted)
+	file, err := x.writeFile(ctx, "deleted/part-00000.ndjson", "", -1, func(w io.Writer) (n int64, err error) {
+		sum, err = x.writeDeletions(ctx, deleted, b.every(kindOutput), w)
+		return sum.published, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if limit := x.r.Job.Policies.MaxBadLines; sum.unread > 0 && bad+sum.unread > limit {
+		return nil, &Failure{
+			Text:   fmt.Sprintf("%d lines of the server's deleted files are no deletions, the job allows %d bad lines", sum.unread, limit),
+			Advice: "raise policies.max_bad_lines to publish the rest",
+			Kind:   classQuality,
+		}
+	}
+	if sum.revived > 0 {
+		x.warn("deleted-and-delivered", "resources were both delivered and reported as deleted; they are published", sum.revived)
+	}
+	files := []sinks.File{*file}
+	if sum.unread > 0 {
+		x.warn("deleted-unread", "lines of the server's deleted files are no deletions; they are in quarantine", sum.unread)
+		f, err := x.writeFile(ctx, "quarantine/deleted-00000.ndjson", "", sum.unread, func(w io.Writer) (int64, error) {
+			return x.writeRejected(deleted, w)
+		})
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, *f)
+	}
+	return files, nil
+}
+
+// writeFile stages one file and checks its rows; want is negative when they are
+// not known before.
+func (x *execution) writeFile(ctx context.Context, path, typ string, want int64, write func(io.Writer) (int64, error)) (*sinks.File, error) {
+	w, err := x.stage.Create(ctx, path)
+	if err != nil {
+		return nil, fmt.Errorf("write %s: %w", path, err)
+	}
+	rows, err := write(w)
+	if err == nil && want >= 0 && rows != want {
+		err = bug("%s has %d lines, %d are counted", path, rows, want)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("write %s: %w", path, err), w.Abort())
+	}
+	size, sum, err := w.Commit()
+	if err != nil {
+		return nil, fmt.Errorf("write %s: %w", path, err)
+	}
+	return &sinks.File{Path: path, Type: typ, Rows: rows, Bytes: size, SHA256: sum}, nil
+}
+
+// manifest describes the snapshot.
+func (x *execution) manifest(ctx context.Context, counts []sinks.TypeCount, deliveries []delivery, more []sinks.File) (*sinks.Manifest, error) {
+	conversions, err := x.r.Ledger.Conversions(ctx, x.run.ID)
+	if err != nil {
+		return nil, err
+	}
+	p, run, e := x.plan, x.run, x.r.Job.Export
+	m := &sinks.Manifest{
+		Version: sinks.ManifestVersion, Kind: p.Kind, Job: run.Job, Run: run.ID,
+		Base: p.Base, Previous: p.Previous,
+		Started: run.Started, Published: x.r.now(),
+		Server: sinks.Server{URL: x.r.Server.URL, FHIRVersion: p.FHIRVersion, Software: p.Software},
+		Request: sinks.Request{
+			Mode: e.Mode, Level: e.Level, Group: e.Group, Types: p.Types, Since: timeOrNil(p.Since),
+			Elements: e.Elements, TypeFilters: e.TypeFilters, Ignored: p.Ignored, Fingerprint: p.Request,
+		},
+		Scopes:          p.Scopes,
+		TransactionTime: timeOrNil(run.TransactionTime), KickoffDate: timeOrNil(run.KickoffDate),
+		Types: counts, Schemas: map[string]map[string]string{}, Flue: x.r.Version,
+	}
+	if p.Kind == sinks.Delta {
+		m.BaseStarted = timeOrNil(p.BaseTime)
+	}
+	m.Watermarks = p.watermarks(mark(run.TransactionTime, run.KickoffDate, e.Until, x.r.Job.Policies.Overlap), counts)
+	for _, rec := range conversions {
+		if rec.Sink == extras {
+			continue
+		}
+		var v conversion
+		if err := json.Unmarshal([]byte(rec.Output), &v); err != nil {
+			return nil, fmt.Errorf("read conversion: %w", err)
+		}
+		m.Files = append(m.Files, v.Files...)
+		if v.Schema != nil {
+			if m.Schemas[rec.Sink] == nil {
+				m.Schemas[rec.Sink] = map[string]string{}
+			}
+			m.Schemas[rec.Sink][rec.Type] = string(v.Schema)
+		}
+		if v.Left > 0 {
+			x.warn("columns-left", "elements of "+rec.Type+" have no column of their own, there are too many", int64(v.Left))
+		}
+	}
+	x.keepSchemas(m)
+	m.Files = append(m.Files, more...)
+	slices.SortFunc(m.Files, func(a, b sinks.File) int { return strings.Compare(a.Path, b.Path) })
+	m.Outcomes = outcomesOf(deliveries)
+	m.Warnings = append(slices.Clone(p.Warnings), x.warningsSoFar()...)
+	s := x.stats()
+	m.Stats = sinks.Stats{
+		Tokens: s.Tokens, Kickoffs: run.Kickoffs, Requests: s.Requests, Retries: s.Retries,
+		BytesRead: s.BytesRead, Seconds: s.Seconds, Resumed: run.Resumes,
+	}
+	return m, nil
+}
+
+// keepSchemas takes over the column records of types that this snapshot has
+// nothing of: a published column never vanishes, also after a pause.
+func (x *execution) keepSchemas(m *sinks.Manifest) {
+	if x.latest == nil {
+		return
+	}
+	for sink, types := range x.latest.Schemas {
+		for typ, schema := range types {
+			if m.Schemas[sink] == nil {
+				m.Schemas[sink] = map[string]string{}
+			}
+			if _, ok := m.Schemas[sink][typ]; !ok {
+				m.Schemas[sink][typ] = schema
+			}
+		}
+	}
+}
+
+func (x *execution) warningsSoFar() []sinks.Warning {
+	x.warnMu.Lock()
+	defer x.warnMu.Unlock()
+	return slices.Clone(x.warnings)
+}
+
+// outcomesOf sums the issues of all bodies by severity and code.
+func outcomesOf(deliveries []delivery) []sinks.Outcome {
+	type key struct{ severity, code string }
+	sum := map[key]int64{}
+	for _, d := range deliveries {
+		for _, i := range d.info.Issues {
+			sum[key{i.Severity, i.Code}] += i.Count
+		}
+	}
+	list := make([]sinks.Outcome, 0, len(sum))
+	for k, n := range sum {
+		list = append(list, sinks.Outcome{Severity: k.severity, Code: k.code, Count: n})
+	}
+	slices.SortFunc(list, func(a, b sinks.Outcome) int {
+		return strings.Compare(a.Severity+" "+a.Code, b.Severity+" "+b.Code)
+	})
+	return list
+}
+
+func timeOrNil(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}

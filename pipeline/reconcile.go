@@ -1,0 +1,225 @@
+package pipeline
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/flue-fhir/flue/pipeline/ledger"
+	"github.com/flue-fhir/flue/pipeline/spool"
+	"github.com/flue-fhir/flue/sinks"
+)
+
+// untyped is where lines are counted that belong to no type: those of files
+// that name none, and are no resources.
+const untyped = "unknown"
+
+// delivery is a landed body as the reconciliation sees it.
+type delivery struct {
+	task ledger.Task
+	info *spool.Info
+}
+
+// account is what the numbers of a run are made of.
+type account struct {
+	plan        plan
+	asked       []string // types of the job; nil: all
+	deliveries  []delivery
+	conversions map[string]map[string]conversion // by type, by sink
+	takers      func(typ string) []string        // sinks that hold a type
+}
+
+// reconcile adds the numbers up per type (I3): what was delivered must be what
+// is published, quarantined, superseded, an outcome or a header, by every sink.
+// It is an error of the class quality when they do not, and nothing may be
+// published then. It says which types came whole (I2), and why others did not.
+func reconcile(a account) ([]sinks.TypeCount, error) {
+	counts := map[string]*sinks.TypeCount{}
+	of := func(typ string) *sinks.TypeCount {
+		c := counts[typ]
+		if c == nil {
+			c = &sinks.TypeCount{Type: typ, Complete: true}
+			counts[typ] = c
+		}
+		return c
+	}
+	declared := map[string]int64{}
+	uncounted := map[string]bool{}
+	everyOutcome := false // an error that is not said to be of one type
+	var lines, resources int64
+	for _, d := range a.deliveries {
+		switch d.task.Kind {
+		case kindError:
+			everyOutcome = everyOutcome || errorsOf(d.info) > 0
+			continue
+		case kindDeleted:
+			continue
+		}
+		lines += d.info.Lines
+		home := homeOf(d)
+		rest := d.info.Lines
+		var whole int64
+		for _, t := range d.info.Types {
+			whole += t.Lines
+			if t.Type != home {
+				of(t.Type).Delivered += t.Lines
+				rest -= t.Lines
+			}
+		}
+		resources += whole
+		c := of(home)
+		c.Delivered += rest
+		c.Quarantined += d.info.Quarantined
+		c.Outcomes += d.info.Outcomes
+		c.Headers += d.info.Headers
+		if errorsOf(d.info) > 0 {
+			c.Complete, c.Reason = false, "error outcome"
+			if home == untyped {
+				everyOutcome = true
+			}
+		}
+		if d.task.Type != "" && d.task.Kind == kindOutput {
+			if d.task.Count < 0 {
+				uncounted[d.task.Type] = true
+			} else {
+				declared[d.task.Type] += d.task.Count
+			}
+		}
+		if d.task.Kind == kindOutput && miscounted(d) {
+			c.Complete, c.Reason = false, "count mismatch"
+		}
+	}
+	for typ, n := range declared {
+		if !uncounted[typ] {
+			of(typ).Declared = &n
+		}
+	}
+
+	asked := a.asked
+	for _, typ := range asked {
+		if c := of(typ); c.Delivered == 0 && c.Complete {
+			c.Reason = "none"
+		}
+	}
+	for _, typ := range a.plan.NotGranted {
+		c := of(typ)
+		c.Complete, c.Reason = false, "not granted"
+	}
+	for typ, by := range a.conversions {
+		c := of(typ)
+		names := a.takers(typ)
+		for _, name := range names {
+			v, ok := by[name]
+			if !ok {
+				return nil, bug("%s has not converted %s", name, typ)
+			}
+			if v.Published != by[names[0]].Published || v.Superseded != by[names[0]].Superseded {
+				return nil, bug("the sinks were given different rows of %s", typ)
+			}
+			var rows int64
+			for _, f := range v.Files {
+				rows += f.Rows
+			}
+			if rows != v.Published {
+				return nil, bug("%s holds %d rows of %s, %d are to be published", name, rows, typ, v.Published)
+			}
+			c.Published, c.Superseded = v.Published, v.Superseded
+			c.Losses.Add(v.Losses)
+		}
+	}
+	if everyOutcome {
+		for _, c := range counts {
+			c.Complete, c.Reason = false, cmp.Or(reasonUnless(c.Reason, "none"), "error outcome")
+		}
+	}
+
+	var sum int64
+	list := make([]sinks.TypeCount, 0, len(counts))
+	for _, c := range counts {
+		if into := c.Published + c.Quarantined + c.Superseded + c.Outcomes + c.Headers + c.Filtered; c.Delivered != into {
+			return nil, bug("of %s, %d lines were delivered and %d are accounted for", c.Type, c.Delivered, into)
+		}
+		sum += c.Delivered
+		if c.Type == untyped && c.Delivered == 0 {
+			continue
+		}
+		list = append(list, *c)
+	}
+	if sum != lines {
+		return nil, bug("%d lines were delivered and %d are counted under a type", lines, sum)
+	}
+	slices.SortFunc(list, func(a, b sinks.TypeCount) int { return cmp.Compare(a.Type, b.Type) })
+	return list, nil
+}
+
+// homeOf is the type under which the lines of a body are counted that are no
+// resources: the declared one, or the only one that it has.
+func homeOf(d delivery) string {
+	switch {
+	case d.task.Type != "":
+		return d.task.Type
+	case len(d.info.Types) == 1:
+		return d.info.Types[0].Type
+	}
+	return untyped
+}
+
+// miscounted reports whether the server announced another number of lines than
+// came (F37). Some count every line, some only the resources.
+func miscounted(d delivery) bool {
+	n, i := d.task.Count, d.info
+	return n >= 0 && n != i.Lines && n != i.Lines-i.Outcomes-i.Headers
+}
+
+// errorsOf counts the issues that say that something is missing; one whose
+// severity is none that FHIR knows is taken for one of them.
+func errorsOf(i *spool.Info) int64 {
+	n := i.Errors()
+	for _, issue := range i.Issues {
+		if issue.Severity == "unknown" {
+			n += issue.Count
+		}
+	}
+	return n
+}
+
+func reasonUnless(reason, not string) string {
+	if reason == not {
+		return ""
+	}
+	return reason
+}
+
+// judge applies the job's policies to what came: error outcomes of the server
+// (I2), and a full run with nothing in it (F26).
+func (x *execution) judge(deliveries []delivery, counts []sinks.TypeCount) error {
+	var failed int64
+	for _, d := range deliveries {
+		failed += errorsOf(d.info)
+	}
+	if failed > 0 {
+		if x.r.Job.Policies.OnServerErrors != "warn" {
+			return &Failure{
+				Text:   fmt.Sprintf("the server reported %d errors about the data: it did not come whole", failed),
+				Advice: "look at the outcomes with flue show; set policies.on_server_errors: warn to publish what came",
+				Kind:   classQuality,
+			}
+		}
+		x.warn("server-errors", "the server reported errors about the data: it did not come whole", failed)
+	}
+	var published int64
+	for _, c := range counts {
+		published += c.Published
+		if c.Reason == "count mismatch" {
+			x.warn("count-mismatch", "the server announced another number of "+c.Type+" than it sent", 1)
+		}
+	}
+	if published == 0 && !x.plan.incremental() && !x.r.Job.Policies.AllowEmpty {
+		return &Failure{
+			Text:   "a full run brought no resource at all",
+			Advice: "an emptied group or a lost consent looks like this; set policies.allow_empty: true where it is right",
+			Kind:   classQuality,
+		}
+	}
+	return nil
+}

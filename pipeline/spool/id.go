@@ -1,0 +1,41 @@
+package spool
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+)
+
+// ID is the name of a resource: a hash of its type and id.
+type ID [16]byte
+
+// NewID names a resource by its type and id.
+func NewID(typ, id string) ID {
+	raw, err := json.Marshal(id)
+	if err != nil {
+		panic(fmt.Sprintf("encode id: %v", err)) // a string can be encoded
+	}
+	sum, _ := hashID(nil, typ, raw[1:len(raw)-1])
+	return sum
+}
+
+// Delivered sets to true those of the ids of which the parts have a resource.
+func Delivered(ctx context.Context, parts []*Part, ids map[ID]bool) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	for _, p := range parts {
+		err := p.eachRecord(ctx, func(r *record) bool {
+			if r.kind == resourceLine && r.flags&flagNoID == 0 {
+				if _, asked := ids[r.id]; asked {
+					ids[r.id] = true
+				}
+			}
+			return true
+		})
+		if err != nil {
+			return fmt.Errorf("look for ids: %w", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,268 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/flue-fhir/flue/pipeline/ledger"
+	"github.com/flue-fhir/flue/sinks"
+)
+
+const (
+	defaultResumeWithin = 20 * time.Hour
+	// orphanAge is how old a folder of a run must be that the ledger does not
+	// know, before it is swept.
+	orphanAge = 7 * 24 * time.Hour
+	// deleteWithin is how long the DELETE of an ended run's export is tried
+	// again by later runs.
+	deleteWithin = 24 * time.Hour
+)
+
+// takeUp finds the run to go on with, or begins a new one; what is left of the
+// others is cleaned up. When the run to go on with turns out to be published,
+// its manifest is returned: only the note of it was missing. The job is locked.
+func (r *Runner) takeUp(ctx context.Context, o Options, lock *ledger.Lock) (*execution, *sinks.Manifest, error) {
+	latest, err := r.Store.Latest(ctx, r.Job.Name)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read latest snapshot: %w", err)
+	}
+	override, err := r.override(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	runs, err := r.Ledger.Unfinished(ctx, r.Job.Name)
+	if err != nil {
+		return nil, nil, err
+	}
+
+	var chosen *execution
+	var done *sinks.Manifest
+	for i, run := range runs {
+		x := r.newExecution(o, run)
+		if run.State.Terminal() {
+			x.deleteExport(ctx)
+			continue
+		}
+		m, err := r.Store.Published(ctx, run.Job, run.ID)
+		if err != nil {
+			return nil, nil, fmt.Errorf("look for snapshot of the run: %w", err)
+		}
+		if m != nil {
+			// The crash came between the rename and the note of it.
+			if err := x.finish(ctx, m); err != nil {
+				return nil, nil, err
+			}
+			if latest, err = r.Store.Latest(ctx, r.Job.Name); err != nil {
+				return nil, nil, fmt.Errorf("read latest snapshot: %w", err)
+			}
+			if override, err = r.override(ctx); err != nil {
+				return nil, nil, err
+			}
+			if chosen == nil && i == 0 && !o.Fresh && r.now().Sub(run.Started) < r.resumeWithin() {
+				chosen, done = x, m
+				chosen.resumed = true
+			}
+			continue
+		}
+		if chosen == nil && i == 0 {
+			why := r.unfit(run, o, latest, override)
+			if why == "" {
+				if _, err = decodePlan(run.Plan); err != nil {
+					return nil, nil, err
+				}
+				chosen = x
+				continue
+			}
+			r.log().Info("run is not taken up again", "run", run.ID, "reason", why)
+		}
+		if err := x.drop(ctx, Abandoned); err != nil {
+			return nil, nil, err
+		}
+	}
+	if chosen != nil && done != nil {
+		return chosen, done, nil
+	}
+
+	if chosen == nil {
+		run, err := r.begin(ctx, o, latest, override)
+		if err != nil {
+			return nil, nil, err
+		}
+		chosen = r.newExecution(o, run)
+	} else {
+		chosen.resumed = true
+		if err := chosen.update(ctx, func(run *ledger.Run) {
+			run.State = Planned
+			run.Resumes++
+			run.Error, run.Class, run.Hint, run.Ended = "", "", "", time.Time{}
+			run.CancelRequested = false
+		}); err != nil {
+			return chosen, nil, err
+		}
+		chosen.obs.event(Event{Kind: "resume", Text: "taking up run " + chosen.run.ID + " again, which was " + string(chosen.run.Phase)})
+	}
+	chosen.latest, chosen.over = latest, override
+	if err := lock.Tell(chosen.run.ID); err != nil {
+		return chosen, nil, err
+	}
+	chosen.obs.enter(Planned)
+	chosen.step("state planned")
+	return chosen, nil, r.sweep(ctx, chosen.run.ID)
+}
+
+// unfit says why a failed or crashed run is not taken up again; "" when it is.
+func (r *Runner) unfit(run ledger.Run, o Options, latest *sinks.Manifest, override *ledger.Override) string {
+	age := r.now().Sub(run.Started)
+	limit := r.Job.Policies.MaxDuration
+	switch {
+	case o.Fresh:
+		return "a fresh run was asked for"
+	case o.Full && run.Kind != string(sinks.Full):
+		return "a full run was asked for"
+	case run.CancelRequested:
+		return "it was cancelled"
+	case run.Fingerprint != r.planFingerprint(latest, override):
+		return "the job or what it rests on has changed"
+	case age >= r.resumeWithin():
+		return "it is older than resume_within"
+	case limit > 0 && age >= limit:
+		return "it took longer than max_duration"
+	case run.State == Failed && !resumable(run.Class):
+		return "it failed for a reason that does not pass"
+	}
+	return ""
+}
+
+func (r *Runner) resumeWithin() time.Duration {
+	if d := r.Job.Policies.ResumeWithin; d > 0 {
+		return d
+	}
+	return defaultResumeWithin
+}
+
+func (r *Runner) override(ctx context.Context) (*ledger.Override, error) {
+	o, ok, err := r.Ledger.Override(ctx, r.Job.Name)
+	if err != nil || !ok {
+		return nil, err
+	}
+	return &o, nil
+}
+
+func (r *Runner) planFingerprint(latest *sinks.Manifest, override *ledger.Override) string {
+	name := ""
+	if latest != nil {
+		name = latest.Name
+	}
+	var made time.Time
+	if override != nil {
+		made = override.Made
+	}
+	return planFingerprint(r.Server.URL, r.Job, name, made)
+}
+
+// begin records a new run.
+func (r *Runner) begin(ctx context.Context, o Options, latest *sinks.Manifest, override *ledger.Override) (ledger.Run, error) {
+	now := r.now()
+	trigger := o.Trigger
+	if trigger == "" {
+		trigger = "manual"
+	}
+	p := r.decide(latest, override, o, r.Job.Export.Types, now)
+	return r.Ledger.Begin(ctx, ledger.Run{
+		ID: ledger.NewID(now), Job: r.Job.Name, Fingerprint: r.planFingerprint(latest, override),
+		Kind: string(p.Kind), Plan: p.encode(), Trigger: trigger, Due: o.Due, Started: now, Stats: "{}",
+	})
+}
+
+func (r *Runner) decide(latest *sinks.Manifest, override *ledger.Override, o Options, types []string, now time.Time) plan {
+	return decide(known{
+		Export: r.Job.Export, FullEvery: r.Job.Policies.FullEvery, Types: types,
+		Request: requestFingerprint(r.Server.URL, r.Job.Export),
+		Latest:  latest, Override: override, Full: o.Full, Now: now,
+	})
+}
+
+// sweep removes what dead runs left in the spool and in the destination.
+func (r *Runner) sweep(ctx context.Context, keep string) error {
+	runs, err := r.Ledger.Runs(ctx, "", 0)
+	if err != nil {
+		return err
+	}
+	states := make(map[string]State, len(runs))
+	for _, run := range runs {
+		states[run.ID] = run.State
+	}
+	now := r.now()
+	err = r.Spool.Sweep(func(name string) bool {
+		if name == keep {
+			return true
+		}
+		if state, ok := states[name]; ok {
+			// Those of other jobs may be running or resumable.
+			return !state.Terminal()
+		}
+		// Another ledger may share the folder: only what is old is an orphan.
+		began, ok := ledger.IDTime(name)
+		return !ok || now.Sub(began) < orphanAge
+	})
+	if err != nil {
+		return err
+	}
+	if err := r.Store.Sweep(ctx, r.Job.Name, keep); err != nil {
+		return fmt.Errorf("sweep stagings: %w", err)
+	}
+	return nil
+}
+
+// drop ends a run for good, as cancelled or abandoned: its export is deleted at
+// the server, what it landed and staged is removed.
+func (x *execution) drop(ctx context.Context, s State) error {
+	if err := x.enter(ctx, s, func(run *ledger.Run) { run.Ended = x.r.now() }); err != nil {
+		return err
+	}
+	x.deleteExport(ctx)
+	landed, err := x.r.Spool.Run(x.run.ID)
+	if err == nil {
+		err = landed.Remove()
+	}
+	if err != nil {
+		return err
+	}
+	stage, err := x.r.Store.Stage(ctx, x.run.Job, x.run.ID)
+	if err == nil {
+		err = stage.Discard(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("discard staging: %w", err)
+	}
+	return nil
+}
+
+// deleteExport deletes the run's export at the server and forgets its status
+// URL (P27). A failure is only a warning; later runs of the job try again for a
+// day.
+func (x *execution) deleteExport(ctx context.Context) {
+	if x.run.StatusURL == "" {
+		return
+	}
+	if x.bulk != nil {
+		dctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+		err := x.bulk.Delete(dctx, x.run.StatusURL)
+		cancel()
+		x.step("delete")
+		if err != nil {
+			x.warn("export-not-deleted", "the export could not be deleted at the server", 1)
+			x.r.log().Warn("delete export", "run", x.run.ID, "error", err)
+			if x.r.now().Sub(x.run.Started) < deleteWithin {
+				return
+			}
+		}
+	}
+	run, err := x.r.Ledger.Update(ctx, x.run.ID, func(r *ledger.Run) { r.StatusURL = "" })
+	if err != nil {
+		x.r.log().Warn("forget status URL", "run", x.run.ID, "error", err)
+		return
+	}
+	x.run = run
+}
