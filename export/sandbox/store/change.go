@@ -56,8 +56,15 @@ func (s *Store) Delete(refs ...Reference) (time.Time, error) {
 			if !ok {
 				return ErrNotFound
 			}
+			r := v.Reader(ref.Type)
+			line, err := r.Line(row)
+			if err == nil {
+				v.deleted = append(v.deleted, Deletion{ref.Type, ref.ID, at, patientsOf(ref, line)})
+			}
+			if err := errors.Join(err, r.Close()); err != nil {
+				return err
+			}
 			v.types[ref.Type].gone[row.N] = struct{}{}
-			v.deleted = append(v.deleted, Deletion{ref.Type, ref.ID, at})
 		}
 		return nil
 	})
@@ -123,20 +130,26 @@ func (v *View) replace(ref Reference, row *Row, line []byte, at time.Time) {
 	if row != nil {
 		l.gone[row.N] = struct{}{}
 	}
-	added := version{line: line, id: ref.ID, updated: at.UnixMicro()}
+	l.added = append(l.added, version{line: line, id: ref.ID, updated: at.UnixMicro(), patients: patientsOf(ref, line)})
+	v.deleted = slices.DeleteFunc(v.deleted, func(d Deletion) bool { return d.Type == ref.Type && d.ID == ref.ID })
+}
+
+// patientsOf returns the hashes of the patients' ids that the resource's
+// references name.
+func patientsOf(ref Reference, line []byte) []uint64 {
+	var out []uint64
 	if ref.Type == "Patient" {
-		added.patients = append(added.patients, hash(ref.ID))
+		out = append(out, hash(ref.ID))
 	}
 	scan(line, members(ref.Type), func(l leaf, text []byte) {
 		if l != leafReference {
 			return
 		}
 		if id, ok := patientOf(string(text)); ok {
-			added.patients = append(added.patients, hash(id))
+			out = append(out, hash(id))
 		}
 	})
-	l.added = append(l.added, added)
-	v.deleted = slices.DeleteFunc(v.deleted, func(d Deletion) bool { return d.Type == ref.Type && d.ID == ref.ID })
+	return out
 }
 
 // restamp returns the line with the instant and the next version in its meta;

@@ -269,3 +269,34 @@ func (s *scanner) skip(at int) (int, bool) {
 	}
 	return at, open == 0
 }
+
+// PatientMatcher tests whether a line refers to one of some patients.
+type PatientMatcher struct {
+	tree *node
+	ids  map[string]bool
+}
+
+// NewPatientMatcher makes a test of the references at the path.
+func NewPatientMatcher(path *fhirpath.Path, ids []string) *PatientMatcher {
+	m := &PatientMatcher{tree: new(node), ids: make(map[string]bool, len(ids))}
+	for _, b := range path.Branches {
+		m.tree.reference(b.Steps)
+	}
+	for _, id := range ids {
+		m.ids[id] = true
+	}
+	return m
+}
+
+// Match reports whether the line refers to one of the patients.
+func (m *PatientMatcher) Match(line []byte) bool {
+	found := false
+	scan(line, m.tree, func(_ leaf, text []byte) {
+		if found {
+			return
+		}
+		id, ok := patientOf(string(text))
+		found = ok && m.ids[id]
+	})
+	return found
+}

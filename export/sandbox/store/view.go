@@ -1,8 +1,6 @@
 package store
 
 import (
-	"bufio"
-	"io"
 	"math"
 	"slices"
 	"time"
@@ -21,6 +19,17 @@ type Deletion struct {
 	Type string
 	ID   string
 	At   time.Time
+
+	patients []uint64 // hashes of the ids of those whose compartments it was in
+}
+
+// Of reports whether the resource was in the compartment of one of the
+// patients; of any patient when ids is nil.
+func (d Deletion) Of(ids []string) bool {
+	if ids == nil {
+		return len(d.patients) > 0
+	}
+	return slices.ContainsFunc(ids, func(id string) bool { return slices.Contains(d.patients, hash(id)) })
 }
 
 // layer is a type's base index and what has changed above it.
@@ -232,51 +241,24 @@ func (v *View) OfPatients(typ string, ids []string) (*Rows, error) {
 	return out, err
 }
 
-// PatientIDs calls visit with the id of every patient until it returns false.
-func (v *View) PatientIDs(visit func(id string) bool) error {
-	r := v.Reader("Patient")
-	defer r.Close()
-	for n := uint32(0); ; {
-		row, ok, err := r.Next(n, nil)
-		if err != nil || !ok {
-			return err
-		}
-		line, err := r.Line(row)
-		if err != nil {
-			return err
-		}
-		if id := IDOf(line); id != "" && !visit(id) {
-			return nil
-		}
-		n = row.N + 1
-	}
-}
-
-// WriteLines writes the lines of the rows, each with a line end, and returns
-// how many there were.
-func (v *View) WriteLines(w io.Writer, typ string, rows *Rows) (int, error) {
+// First returns the first n resources of the type that have an id.
+func (v *View) First(typ string, n int) ([]Reference, error) {
+	var out []Reference
 	r := v.Reader(typ)
 	defer r.Close()
-	out := bufio.NewWriterSize(w, 256<<10)
-	count := 0
-	for n := uint32(0); ; count++ {
-		row, ok, err := r.Next(n, rows)
-		if err != nil {
-			return count, err
-		}
-		if !ok {
-			return count, out.Flush()
+	for next := uint32(0); len(out) < n; {
+		row, ok, err := r.Next(next, nil)
+		if err != nil || !ok {
+			return out, err
 		}
 		line, err := r.Line(row)
 		if err != nil {
-			return count, err
+			return out, err
 		}
-		if _, err := out.Write(line); err != nil {
-			return count, err
+		if id := IDOf(line); id != "" {
+			out = append(out, Reference{typ, id})
 		}
-		if err := out.WriteByte('\n'); err != nil {
-			return count, err
-		}
-		n = row.N + 1
+		next = row.N + 1
 	}
+	return out, nil
 }

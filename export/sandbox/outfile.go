@@ -1,0 +1,139 @@
+package sandbox
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/flue-fhir/flue/export/sandbox/store"
+	"github.com/samply/golang-fhir-models/fhir-models/fhir"
+)
+
+// newFile describes a piece. Its tag is made of where the bytes lie, which do
+// not change for as long as the index or the job lives.
+func newFile(typ string, p store.Piece, scope string, owned bool) *outFile {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%d\x00%d", scope, p.Path, p.Offset, p.Length))
+	return &outFile{typ: typ, tag: hex.EncodeToString(sum[:12]), piece: p, owned: owned}
+}
+
+// number names the files of a type: Patient.000001.ndjson.
+func number(files []*outFile, typ string) {
+	n := 0
+	for _, f := range files {
+		if f.typ == typ {
+			n++
+			f.name = fmt.Sprintf("%s.%06d.ndjson", typ, n)
+		}
+	}
+}
+
+// fileWriter writes a type's lines into the job's folder, a new file whenever
+// one is full.
+type fileWriter struct {
+	job   *job
+	typ   string
+	size  int64
+	lines int
+
+	files []*outFile
+	piece store.Piece
+	file  *os.File
+	out   *bufio.Writer
+}
+
+func (w *fileWriter) add(line []byte) error {
+	length := int64(len(line)) + 1
+	if w.file != nil && (w.piece.Length+length > w.size || w.lines > 0 && w.piece.Lines >= w.lines) {
+		if err := w.finish(); err != nil {
+			return err
+		}
+	}
+	if w.file == nil {
+		path := filepath.Join(w.job.dir, fmt.Sprintf("%s-%d", w.typ, len(w.files)))
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		if err != nil {
+			return err
+		}
+		w.file, w.out = f, bufio.NewWriterSize(f, 256<<10)
+		w.piece = store.Piece{Path: path}
+	}
+	w.piece.Length += length
+	w.piece.Lines++
+	_, err := w.out.Write(line)
+	return errors.Join(err, w.out.WriteByte('\n'))
+}
+
+// finish closes the file that is being written, if there is one.
+func (w *fileWriter) finish() error {
+	if w.file == nil {
+		return nil
+	}
+	err := errors.Join(w.out.Flush(), w.file.Close())
+	w.file = nil
+	w.files = append(w.files, newFile(w.typ, w.piece, w.job.id, true))
+	number(w.files, w.typ)
+	return err
+}
+
+// deletionsABundle is how many deletions a line of a deleted file has at most.
+const deletionsABundle = 50
+
+// writeDeleted writes the deletions since _since, as transactions (EX2,
+// deleted).
+func (s *Server) writeDeleted(j *job) error {
+	if j.asked.since.IsZero() {
+		return nil
+	}
+	byType := map[string][]store.Deletion{}
+	for _, d := range j.view.Deleted(j.asked.since) {
+		if !j.asked.until.IsZero() && !d.At.Before(j.asked.until) || !slices.Contains(j.asked.types, d.Type) || !j.granted(d.Type) {
+			continue
+		}
+		if j.asked.level != levelSystem && !slices.Contains(supporting, d.Type) && !d.Of(j.asked.patients) {
+			continue
+		}
+		byType[d.Type] = append(byType[d.Type], d)
+	}
+	w := &fileWriter{job: j, typ: "Bundle", size: orElse(s.FileSize, defaultFileSize), lines: s.FileLines}
+	for _, typ := range j.asked.types {
+		for some := range slices.Chunk(byType[typ], deletionsABundle) {
+			bundle := fhir.Bundle{Type: fhir.BundleTypeTransaction}
+			for _, d := range some {
+				bundle.Entry = append(bundle.Entry, fhir.BundleEntry{Request: &fhir.BundleEntryRequest{Method: fhir.HTTPVerbDELETE, Url: d.Type + "/" + d.ID}})
+			}
+			line, err := json.Marshal(bundle)
+			if err != nil {
+				return err
+			}
+			if err := w.add(line); err != nil {
+				return err
+			}
+		}
+	}
+	err := w.finish()
+	j.deleted = w.files
+	return err
+}
+
+// writeOutcomes writes what a lenient request was not given.
+func (s *Server) writeOutcomes(j *job) error {
+	w := &fileWriter{job: j, typ: "OperationOutcome", size: defaultFileSize}
+	for _, text := range j.asked.ignored {
+		line, err := json.Marshal(outcome(issue{"warning", "not-supported", text}))
+		if err != nil {
+			return err
+		}
+		if err := w.add(line); err != nil {
+			return err
+		}
+	}
+	err := w.finish()
+	j.errors = w.files
+	return err
+}
