@@ -2,8 +2,10 @@ package fhirjson
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -59,6 +61,25 @@ func benchWalk(b *testing.B, data []byte, lines [][]byte, h Handler) {
 			}
 		}
 	}
+}
+
+// BenchmarkGenerated walks made-up Observations, in the ways that servers write.
+func BenchmarkGenerated(b *testing.B) {
+	var compact bytes.Buffer
+	for i := range 2000 {
+		fmt.Fprintf(&compact, `{"resourceType":"Observation","id":"obs-%d","meta":{"versionId":"1","lastUpdated":"2024-03-%02dT10:11:12.345Z","profile":["http://hl7.org/fhir/us/core/StructureDefinition/us-core-observation-lab"]},`+
+			`"status":"final","category":[{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/observation-category","code":"laboratory","display":"Laboratory"}]}],`+
+			`"code":{"coding":[{"system":"http://loinc.org","code":"%d-6","display":"Blutzucker, nüchtern"}],"text":"glucose"},"subject":{"reference":"Patient/p%d"},"effectiveDateTime":"2024-03-%02dT08:00:00+01:00",`, i, i%28+1, 1000+i%50, i%100, i%28+1)
+		if i%3 == 0 {
+			fmt.Fprintf(&compact, `"dataAbsentReason":{"text":"insufficient sample"}}`)
+		} else {
+			fmt.Fprintf(&compact, `"valueQuantity":{"value":%d.%d,"unit":"mg/dL","system":"http://unitsofmeasure.org","code":"mg/dL"},"interpretation":[{"text":"normal"}]}`, 70+i%60, i%10)
+		}
+		compact.WriteByte('\n')
+	}
+	benchLines(b, "compact", compact.Bytes())
+	spaced := strings.NewReplacer(`":`, `": `, `,"`, `, "`).Replace(compact.String())
+	benchLines(b, "spaced", []byte(spaced))
 }
 
 // BenchmarkData walks the shared data.

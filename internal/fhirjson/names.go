@@ -22,11 +22,12 @@ type memberName struct {
 // are compared one by one.
 const manyNames = 24
 
+// reset forgets the names of all objects, such as an invalid line leaves behind.
 func (s *names) reset() {
-	s.all, s.arena = s.all[:0], s.arena[:0]
 	for len(s.big) > 0 {
 		s.pop(s.at[len(s.at)-1])
 	}
+	s.all, s.arena = s.all[:0], s.arena[:0]
 }
 
 // add notes a name of the object whose names begin at base, and reports whether

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -281,16 +282,13 @@ func strictVerdict(line []byte) error {
 // only the rest is compared, with the surrogates put out.
 func compareVerdicts(t *testing.T, line []byte) {
 	t.Helper()
-	if len(line) > 1<<16 {
-		return
-	}
 	strict := strictVerdict(line)
 	c := &counter{}
 	var w, again Walker
 	out, err := w.Walk(line, nil)
 	for _, h := range []Handler{c, nil, &rebuilder{t: t, stack: []any{&object{}}, nodes: []*Node{nil}}} {
 		if out2, err2 := again.Walk(line, h); (err2 == nil) != (err == nil) || out2.Type != out.Type || !bytes.Equal(out2.ID, out.ID) {
-			t.Fatalf("landing says %v, a handler's walk %v: %q", err, err2, line)
+			t.Fatalf("landing says %v, a handler's walk %v: %.500q", err, err2, line)
 		}
 	}
 	if err != nil {
@@ -307,7 +305,7 @@ func compareVerdicts(t *testing.T, line []byte) {
 			return
 		}
 	}
-	t.Fatalf("the walker says %v, jsontext %v: %q", err, strict, line)
+	t.Fatalf("the walker says %v, jsontext %v: %.500q", err, strict, line)
 }
 
 // withoutLoneSurrogates puts an escaped replacement character in the place of
@@ -330,20 +328,57 @@ func withoutLoneSurrogates(line []byte) []byte {
 	return clean
 }
 
+// damaged draws a resource and does it some harm, which may be none.
+func damaged(t *rapid.T, typ string) []byte {
+	pieces := []string{
+		``, ``, `"`, `{`, `}`, `[`, `]`, `,`, `:`, `\`, `\u`, `\ud800`, `0`, `01`, `-`, `.`, `e`, `null`, ` `,
+		"\n", "\x00", "\xff", "\xc3", `"id":"x",`, `,"id":"x"`, `"x":1,`,
+	}
+	g := &generator{t: t, wrong: true, left: 10}
+	g.resource(typ)
+	line := g.out.String()
+	for range rapid.IntRange(0, 2).Draw(t, "damages") {
+		at := rapid.IntRange(0, len(line)).Draw(t, "at")
+		end := min(len(line), at+rapid.IntRange(0, 3).Draw(t, "cut"))
+		line = line[:at] + rapid.SampledFrom(pieces).Draw(t, "piece") + line[end:]
+	}
+	return []byte(line)
+}
+
 // Damaged resources get jsontext's verdict.
 func TestDamagedResources(t *testing.T) {
 	types := definition.Resources()
-	pieces := []string{``, `"`, `{`, `}`, `[`, `]`, `,`, `:`, `\`, `\u`, `\ud800`, `0`, `01`, `-`, `.`, `e`, `null`, ` `, "\n", "\x00", "\xff", "\xc3", `"id":"x",`, `,"id":"x"`, `"x":1,`}
 	rapid.Check(t, func(rt *rapid.T) {
-		g := &generator{t: rt, wrong: true, left: 10}
-		g.resource(rapid.SampledFrom(types).Draw(rt, "type"))
-		line := g.out.String()
-		for range rapid.IntRange(1, 2).Draw(rt, "damages") {
-			at := rapid.IntRange(0, len(line)).Draw(rt, "at")
-			end := min(len(line), at+rapid.IntRange(0, 3).Draw(rt, "cut"))
-			line = line[:at] + rapid.SampledFrom(pieces).Draw(rt, "piece") + line[end:]
+		compareVerdicts(t, damaged(rt, rapid.SampledFrom(types).Draw(rt, "type")))
+	})
+}
+
+// What a line is does not depend on the lines before it, and the tree holds the
+// columns of the valid ones.
+func TestLinesAreIndependent(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		var long Walker
+		want := NewTree("Patient", Limits{})
+		for range rapid.IntRange(1, 8).Draw(rt, "lines") {
+			typ := rapid.SampledFrom([]string{"Patient", "Patient", "Observation"}).Draw(rt, "type")
+			line := damaged(rt, typ)
+			var fresh Walker
+			wantLine, wantErr := fresh.Walk(line, nil)
+			var h Handler
+			if rapid.Bool().Draw(rt, "handler") {
+				h = &counter{}
+			}
+			got, err := long.Walk(line, h)
+			if !reflect.DeepEqual(got, wantLine) || !reflect.DeepEqual(err, wantErr) {
+				rt.Fatalf("got %+v, %v, want %+v, %v for %s", got, err, wantLine, wantErr, line)
+			}
+			if tree := fresh.Tree("Patient"); tree != nil {
+				want.Merge(tree)
+			}
 		}
-		compareVerdicts(t, []byte(line))
+		if tree := long.Tree("Patient"); tree != nil && marshal(t, tree) != marshal(t, want) {
+			rt.Fatalf("columns %s, want %s", marshal(t, tree), marshal(t, want))
+		}
 	})
 }
 

@@ -5,7 +5,7 @@ package fhirjson
 // stack.
 const maxNesting = 10_000
 
-// nesting is how many containers are open around a member of n.
+// nesting is how many containers are open around a member of the object n.
 func nesting(n *Node) int {
 	depth := 0
 	for ; n != nil; n = n.Parent {

@@ -35,7 +35,7 @@ func (w *Walker) strayItem(c *Node, i int) int {
 		}
 		return end
 	}
-	end := w.skip(i, nesting(c))
+	end := w.skip(i, nesting(c.Parent)+1)
 	if end >= 0 && w.h != nil {
 		w.h.Null(c)
 		w.path = w.appendPointer(w.path[:0], c)

@@ -47,12 +47,17 @@ func ofType(name string) *definition.Struct {
 	return find(definition.Type("StructureDefinition"), map[*definition.Struct]bool{})
 }
 
-func walksAsString(e *definition.Element) bool {
-	switch e.Kind {
-	case definition.String, definition.Date, definition.DateTime, definition.Instant:
-		return true
+// valueOf returns a value for a single primitive element, nothing for another.
+func valueOf(e *definition.Element) string {
+	switch {
+	case e.List || !e.Kind.Primitive():
+		return ""
+	case e.Kind == definition.Boolean:
+		return "true"
+	case e.Kind == definition.Integer || e.Kind == definition.Decimal:
+		return "1"
 	}
-	return false
+	return `"x"`
 }
 
 // The text is in definition order, a companion behind its element, whatever

@@ -330,10 +330,8 @@ func TestDuplicateMembers(t *testing.T) {
 		var s strings.Builder
 		for i := range ofType("ElementDefinition").Fields {
 			e := &ofType("ElementDefinition").Fields[i]
-			switch {
-			case e.List:
-			case walksAsString(e):
-				fmt.Fprintf(&s, `"%s":"x",`, e.Name)
+			if value := valueOf(e); value != "" {
+				fmt.Fprintf(&s, `"%s":%s,`, e.Name, value)
 			}
 		}
 		return `"snapshot":{"element":[{` + s.String() + last + `}]}`
@@ -364,6 +362,8 @@ func TestDuplicateMembers(t *testing.T) {
 		{"another resourceType", `"id":"a","resourceType":"Observation"`, ""},
 		{"many members with nodes", wide(`"fixedCode":"y"`), "StructureDefinition"},
 		{"many members with nodes, one of the first", wide(`"path":"y"`), "StructureDefinition"},
+		{"many members with nodes, one of the last", wide(`"maxValueInstant":"y"`), "StructureDefinition"},
+		{"many members with nodes, one of the last, escaped", wide(`"maxValueInstan\u0074":"y"`), "StructureDefinition"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -387,6 +387,9 @@ func TestDuplicateMembers(t *testing.T) {
 				if _, err := w.Walk(warm, nil); err != nil {
 					t.Fatal(err)
 				}
+				if typ != "Patient" && w.Tree(typ).Lookup("snapshot.element.maxValueInstant").bit != 0 {
+					t.Fatal("maxValueInstant is not among the many")
+				}
 			}
 		})
 	}
@@ -405,6 +408,17 @@ func TestNestingIsBounded(t *testing.T) {
 	var w Walker
 	if _, err := w.Walk(nest(maxNesting), nil); err != nil {
 		t.Errorf("%d containers: %v", maxNesting, err)
+	}
+	// Where there are nodes around the value, too, the limit is that of all
+	// containers, as jsontext counts them.
+	for depth := maxNesting - 8; depth < maxNesting+2; depth++ {
+		inner := strings.Repeat(`{"a":`, depth) + `1` + strings.Repeat("}", depth)
+		compareVerdicts(t, []byte(`{"resourceType":"Patient","contained":[`+inner+`]}`))
+		compareVerdicts(t, []byte(`{"resourceType":"Bundle","entry":[{"resource":`+inner+`}]}`))
+		compareVerdicts(t, []byte(`{"resourceType":"Patient","name":[{"given":[`+inner+`]}]}`))
+		compareVerdicts(t, []byte(`{"resourceType":"Patient","name":[{"given":`+inner+`}]}`))
+		compareVerdicts(t, []byte(`{"resourceType":"Patient","name":[{"x":`+inner+`}]}`))
+		compareVerdicts(t, []byte(`{"x":`+inner+`}`))
 	}
 	_, err := w.Walk(nest(maxNesting+1), nil)
 	if syntax, ok := errors.AsType[*SyntaxError](err); !ok || syntax.Reason != reasonNesting {
@@ -477,6 +491,92 @@ func TestInvalidLineLeavesNothing(t *testing.T) {
 	}
 	if got := marshal(t, w.Tree("Patient")); got != "Patient{active,name{family,given},gender}" {
 		t.Errorf("columns %s", got)
+	}
+}
+
+// The same for what an invalid line did to nodes that were there before.
+func TestInvalidLineChangesNoNode(t *testing.T) {
+	walk := func(w *Walker, valid bool, members string) {
+		t.Helper()
+		if _, err := w.Walk([]byte(`{"resourceType":"Patient",`+members+`}`), nil); (err == nil) != valid {
+			t.Fatalf("%s: %v", members, err)
+		}
+	}
+	t.Run("value", func(t *testing.T) {
+		var w Walker
+		walk(&w, true, `"name":[{"given":[null]}]`)
+		walk(&w, false, `"name":[{"given":["x"]}],`)
+		if got := marshal(t, w.Tree("Patient")); got != "Patient" {
+			t.Errorf("columns %s", got)
+		}
+	})
+	t.Run("guess", func(t *testing.T) {
+		var w Walker
+		walk(&w, true, `"id":"a"`)
+		nodes := len(w.Tree("Patient").Nodes)
+		walk(&w, false, `"id":"a","gender":"x","birthDate":"2000",`)
+		if got := len(w.Tree("Patient").Nodes); got != nodes {
+			t.Errorf("%d nodes, want %d", got, nodes)
+		}
+		walk(&w, true, `"id":"a","gender":"x","birthDate":"2000"`)
+		if got := marshal(t, w.Tree("Patient")); got != "Patient{id,gender,birthDate}" {
+			t.Errorf("columns %s", got)
+		}
+	})
+	t.Run("room", func(t *testing.T) {
+		w := Walker{Limits: Limits{MaxColumns: 6}}
+		for range 10 {
+			walk(&w, false, `"gender":"x",`)
+		}
+		walk(&w, true, `"gender":"x","active":true,"birthDate":"2000"`)
+		if got := marshal(t, w.Tree("Patient")); got != "Patient{active,gender}" {
+			t.Errorf("columns %s", got)
+		}
+	})
+	t.Run("trees that were given", func(t *testing.T) {
+		merged := NewTree("Patient", Limits{})
+		merged.Merge(unmarshal(t, "Patient{gender,name{family}}"))
+		for _, tree := range []*Tree{merged, merged.Columns(), unmarshal(t, "Patient{gender,name{family}}"), NewTree("Patient", Limits{})} {
+			var w Walker
+			w.Use(tree)
+			before := marshal(t, tree)
+			walk(&w, false, `"active":true,"gender":"x",`)
+			if got := marshal(t, tree); got != before {
+				t.Errorf("columns %s, want %s", got, before)
+			}
+		}
+	})
+	t.Run("names", func(t *testing.T) {
+		var w Walker
+		var many strings.Builder
+		for i := range 2 * manyNames {
+			fmt.Fprintf(&many, `"m%d":1,`, i)
+		}
+		walk(&w, false, `"x":{"y":{`+many.String()+`}}`)
+		walk(&w, true, `"x":{"y":{`+many.String()+`"z":1}},`+many.String()+`"y":{`+many.String()+`"z":1}`)
+	})
+}
+
+// Names that differ only where a glance does not look.
+func TestSimilarNames(t *testing.T) {
+	var w Walker
+	line := `{"resourceType":"Patient","active":true,"multipleBirthInteger":1,"gender":"x"}`
+	similar := []string{"multipleBirthXnteger", "MultipleBirthInteger", "multipleBirthIntegeR", "multipleBirthInteger ", "multipleXirthInteger"}
+	for range 2 {
+		for _, name := range similar {
+			r := &rebuilder{t: t}
+			r.begin("Patient")
+			if _, err := w.Walk([]byte(line), nil); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.Walk([]byte(strings.Replace(line, "multipleBirthInteger", name, 1)), r); err != nil {
+				t.Fatal(err)
+			}
+			want := []string{"active=true", "? /" + name + " 1", "gender=x"}
+			if !slices.Equal(r.events, want) {
+				t.Errorf("got %q, want %q", r.events, want)
+			}
+		}
 	}
 }
 
