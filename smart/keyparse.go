@@ -132,7 +132,7 @@ func parsePEM(data []byte) (crypto.Signer, error) {
 		case "OPENSSH PRIVATE KEY":
 			return nil, &keyFault{
 				"it is an OpenSSH key",
-				"Make a key with flue keys generate, or convert this one: ssh-keygen -p -m PKCS8 -f key.",
+				"Make a new key pair for this client, or convert a copy of this one: ssh-keygen -p -m PKCS8 -f key.",
 			}
 		case "PUBLIC KEY", "RSA PUBLIC KEY", "CERTIFICATE", "CERTIFICATE REQUEST":
 			public = true
