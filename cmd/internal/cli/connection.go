@@ -129,7 +129,7 @@ func (a *app) tokenSource(f *config.File, s config.Server, scopes scopePlan, cli
 		if err != nil {
 			return nil, err
 		}
-		return smart.StaticToken(strings.TrimSpace(string(token))), nil
+		return smart.StaticToken{AccessToken: smart.Secret(strings.TrimSpace(string(token)))}, nil
 	}
 	auth := &authorizer{
 		server: s, scopes: scopes, http: client, log: log, now: a.sys.Now,
