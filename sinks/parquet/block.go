@@ -34,6 +34,7 @@ var (
 type feeder struct {
 	queues  []chan *block // one a worker; closed at the end
 	free    chan *block   // blocks to use again
+	size    int         // bytes of a block
 	maxLine int64
 	epoch   int64 // bytes after which all workers end their row groups
 	turn    int
@@ -109,7 +110,7 @@ func (f *feeder) fill(r io.Reader, b *block) (rest []byte, err error) {
 	seen := 0 // bytes without a line end
 	for {
 		if len(b.data) == cap(b.data) {
-			grown := make([]byte, len(b.data), max(2*cap(b.data), blockSize))
+			grown := make([]byte, len(b.data), max(2*cap(b.data), f.size))
 			copy(grown, b.data)
 			b.data = grown
 		}
@@ -138,13 +139,14 @@ func (f *feeder) fill(r io.Reader, b *block) (rest []byte, err error) {
 
 // send hands the block to the worker whose turn it is.
 func (f *feeder) send(ctx context.Context, b *block) error {
+	n := int64(len(b.data)) // b is the worker's once it is sent
 	select {
 	case f.queues[f.turn] <- b:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 	f.turn = (f.turn + 1) % len(f.queues)
-	f.since += int64(len(b.data))
+	f.since += n
 	if f.since >= f.epoch {
 		return f.flush(ctx)
 	}
@@ -170,13 +172,13 @@ func (f *feeder) get() *block {
 	case b := <-f.free:
 		return b
 	default:
-		return &block{data: make([]byte, 0, blockSize)}
+		return &block{data: make([]byte, 0, f.size)}
 	}
 }
 
 // put gives a block back. Long ones are left to the garbage collector.
 func (f *feeder) put(b *block) {
-	if cap(b.data) > blockSize {
+	if cap(b.data) > f.size {
 		return
 	}
 	*b = block{data: b.data[:0], skips: b.skips[:0]}

@@ -69,6 +69,7 @@ func (s *Sink) run(ctx context.Context, in sinks.Input, l *layout, w *writer) ([
 	g, ctx := errgroup.WithContext(ctx)
 	f := &feeder{
 		free:    make(chan *block, (queueLength+2)*n),
+		size:    s.blockSize(),
 		maxLine: or(s.MaxLine, defaultMaxLine),
 		epoch:   int64(n) * min(or(s.RowGroup, defaultRowGroup), share),
 	}
@@ -164,6 +165,9 @@ func (k *worker) work(ctx context.Context, queue <-chan *block) error {
 
 // line shreds one line into a row.
 func (k *worker) line(part int, number int64, line []byte) error {
+	if int64(len(line)) > k.feeder.maxLine {
+		return &LineError{Part: part, Line: number, Err: errLongLine}
+	}
 	k.shredder.begin()
 	found, err := k.walker.WalkType(line, k.typ, k.shredder)
 	if err == nil && found.Type != k.typ {

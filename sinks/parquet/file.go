@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"sort"
 
 	"github.com/apache/arrow/go/v17/parquet"
 	"github.com/apache/arrow/go/v17/parquet/compress"
@@ -112,7 +113,18 @@ func (c *chunk) describe(b *metadata.ColumnChunkMetaDataBuilder, base int64) err
 	}
 	b.SetStats(bounds)
 	setCodec(&b.Contents().MetaData.Codec, c.codec)
-	return b.Finish(info, c.dictAt >= 0, c.plainPages > 0, stats, nil)
+	if err := b.Finish(info, c.dictAt >= 0, c.plainPages > 0, stats, nil); err != nil {
+		return err
+	}
+	// Finish takes them from a map; the same input shall give the same bytes.
+	pages := b.Contents().MetaData.EncodingStats
+	sort.Slice(pages, func(i, j int) bool {
+		if pages[i].PageType != pages[j].PageType {
+			return pages[i].PageType > pages[j].PageType
+		}
+		return pages[i].Encoding > pages[j].Encoding
+	})
+	return nil
 }
 
 // setCodec sets a field whose type arrow does not export.

@@ -45,6 +45,8 @@ type Sink struct {
 	// Workers is how many goroutines convert one type; 0 means GOMAXPROCS. A
 	// small type, or one with a small budget, has fewer.
 	Workers int
+
+	block int // bytes of a block; 0 means blockSize, tests make it small
 }
 
 // What is done with values that no column can reproduce.
@@ -136,15 +138,15 @@ func (s *Sink) workers(in sinks.Input) (n int, share int64) {
 	for _, p := range in.Parts {
 		input += p.Bytes()
 	}
-	n = max(1, int(min(int64(n), input/leastInput, budget/leastShare)))
+	n = max(1, int(min(int64(n), input/int64(4*s.blockSize()), budget/leastShare)))
 	return n, budget / int64(n)
 }
 
-// A worker is worth its while from so much input and so much memory on.
-const (
-	leastInput = 1 << 20
-	leastShare = 48 << 20
-)
+// leastShare is the memory with which another worker is worth its while. It is
+// so, too, when it has a few blocks to work on.
+const leastShare = 48 << 20
+
+func (s *Sink) blockSize() int { return int(or(int64(s.block), blockSize)) }
 
 // or returns the value, or the default when it is not positive.
 func or(value, def int64) int64 {
