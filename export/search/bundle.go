@@ -87,16 +87,36 @@ func object(d *jsontext.Decoder, member func(name string) error) error {
 		return errors.New("an object was expected")
 	}
 	for d.PeekKind() == '"' {
-		t, err := d.ReadToken()
+		v, err := d.ReadValue()
 		if err != nil {
 			return unexpected(err)
 		}
-		if err := member(t.String()); err != nil {
+		if err := member(interned(v)); err != nil {
 			return unexpected(err)
 		}
 	}
 	_, err = d.ReadToken()
 	return unexpected(err)
+}
+
+// interned is the text of a member's name, without allocating the names that
+// occur in every entry.
+func interned(v jsontext.Value) string {
+	switch string(v) {
+	case `"fullUrl"`:
+		return "fullUrl"
+	case `"resource"`:
+		return "resource"
+	case `"search"`:
+		return "search"
+	case `"mode"`:
+		return "mode"
+	}
+	b, err := jsontext.AppendUnquote(nil, v)
+	if err != nil {
+		return ""
+	}
+	return string(b)
 }
 
 // array reads an array; item is called at each. null is an empty one.
@@ -197,10 +217,19 @@ func (s *entryScratch) read(d *jsontext.Decoder, b *bundle, each func(entry) err
 				return d.SkipValue()
 			}
 			return object(d, func(name string) error {
-				if name == "mode" {
-					return readString(d, &e.mode)
+				if name != "mode" {
+					return d.SkipValue()
 				}
-				return d.SkipValue()
+				v, err := d.ReadValue()
+				switch string(v) {
+				case `"match"`:
+					e.mode = "match"
+				case `"include"`:
+					e.mode = "include"
+				case `"outcome"`:
+					e.mode = "outcome"
+				}
+				return err
 			})
 		}
 		return d.SkipValue()
