@@ -13,7 +13,6 @@ import (
 // of this package are made of objects; the parser, the JSON Schema and the
 // reference of the documentation all follow them.
 type object[T any] struct {
-	doc    string
 	fields []field[T]
 	// check looks at what spans several keys, after all of them were read; c is
 	// the mapping.

@@ -7,15 +7,11 @@ import (
 	"strings"
 )
 
-// SchemaURL names the JSON Schema of jobs.yaml.
-const SchemaURL = "https://flue-fhir.github.io/flue/jobs.schema.json"
-
 // Schema is a JSON Schema (draft 7, which editors know) of jobs.yaml. It is made
 // from the same tables as the parser, which refuses more than it can say.
 func Schema() []byte {
 	s := fileObject().kind().schema()
 	s["$schema"] = "http://json-schema.org/draft-07/schema#"
-	s["$id"] = SchemaURL
 	s["title"] = "flue jobs"
 	s["description"] = "Servers and export jobs of flue. Every value may come from the environment: ${NAME}, ${NAME:-default}."
 	var b bytes.Buffer
@@ -48,7 +44,11 @@ func section(b *bytes.Buffer, path string, rows []row) {
 	table(b, "`"+path+"`", rows)
 	for _, r := range rows {
 		if r.nested != nil {
-			section(b, path+"."+r.key, r.nested)
+			sub := path + "." + r.key
+			if strings.HasPrefix(r.word, "list ") {
+				sub += "[]"
+			}
+			section(b, sub, r.nested)
 		}
 	}
 }

@@ -1,0 +1,91 @@
+# Targets of flue; `make` alone lists them. Tools run by exact version through `go run`.
+
+GO          ?= go
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOFUMPT     := mvdan.cc/gofumpt@v0.12.0
+
+# Where the demo puts its snapshots and what it is run with.
+FLUE_DATA ?= data
+DEMO      ?=
+# Folder of NDJSON for tests and benchmarks that want real data; may stay empty.
+DATA      ?= $(FLUE_TEST_DATA)
+FUZZTIME  ?= 30s
+PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
+GENERATED := internal/definition/r4.bin internal/definition/docs.bin docs/jobs.schema.json docs/configuration.md
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/flue
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/flue ./cmd/flue
+
+.PHONY: demo
+demo: build ## start a sandbox, authenticate, export and publish: the whole of flue in a minute
+	FLUE_DATA=$(FLUE_DATA) bin/flue demo $(DEMO)
+
+.PHONY: test
+test: ## run the tests; DATA=DIR adds those that want real data
+	FLUE_TEST_DATA=$(DATA) $(GO) test ./...
+
+.PHONY: check
+check: vet staticcheck format tidy generated race ## everything that must be clean before a commit
+
+.PHONY: vet
+vet:
+	$(GO) vet ./...
+
+.PHONY: staticcheck
+staticcheck:
+	$(GO) run $(STATICCHECK) ./...
+
+.PHONY: format
+format:
+	@unformatted=$$($(GO) run $(GOFUMPT) -l .) && \
+	if [ -n "$$unformatted" ]; then echo "not formatted by gofumpt:"; echo "$$unformatted"; exit 1; fi
+
+.PHONY: tidy
+tidy:
+	$(GO) mod tidy -diff
+
+# What is generated must be what the generators make of their sources. The R4
+# definitions come with npm; without it they are taken as they are.
+.PHONY: generated
+generated:
+	@before=$$(cksum $(GENERATED)) && \
+	if command -v npm >/dev/null; then $(GO) generate ./...; \
+	else echo "no npm: the R4 definitions are not rebuilt"; $(GO) generate ./pipeline/...; fi && \
+	if [ "$$before" != "$$(cksum $(GENERATED))" ]; then echo "generated files were not current; they are now"; exit 1; fi
+
+.PHONY: race
+race:
+	$(GO) test -race -short ./...
+
+.PHONY: bench
+bench: ## run the Go benchmarks; DATA=DIR adds those on real data
+	FLUE_TEST_DATA=$(DATA) $(GO) test -run '^$$' -bench . -benchmem -benchtime 1s ./...
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZTIME (30s)
+	@set -e; for pkg in $$($(GO) list ./...); do \
+	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	    echo "$$pkg $$target"; \
+	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg; \
+	  done; done
+
+.PHONY: release
+release: ## build static binaries for linux and darwin into dist/, with checksums
+	rm -rf dist && mkdir dist
+	@set -e; for platform in $(PLATFORMS); do \
+	  out=dist/flue_$${platform%/*}_$${platform#*/}; echo "$$out"; \
+	  CGO_ENABLED=0 GOOS=$${platform%/*} GOARCH=$${platform#*/} $(GO) build -trimpath -ldflags '-s -w' -o $$out ./cmd/flue; \
+	done
+	cd dist && if command -v sha256sum >/dev/null; then sha256sum flue_*; else shasum -a 256 flue_*; fi > SHA256SUMS
+	@cat dist/SHA256SUMS
+
+.PHONY: clean
+clean: ## remove what the targets made
+	rm -rf bin dist
