@@ -186,7 +186,7 @@ func TestLine(t *testing.T) {
 	}{
 		{
 			"all there is",
-			`{"resourceType":"Patient","id":"a","meta":{"versionId":"2","lastUpdated":"2020-01-01T00:00:00Z","tag":[{"code":"x"},{"code":"SUBSETTED"}]}}`,
+			`{"resourceType":"Patient","id":"a","meta":{"versionId":"2","lastUpdated":"2020-01-01T00:00:00Z","tag":[{"code":"x"},{"code":"SUBSETTED"},{"code":"y"}]}}`,
 			Line{Type: "Patient", Known: true, ID: []byte("a"), VersionID: []byte("2"), LastUpdated: []byte("2020-01-01T00:00:00Z"), Subsetted: true},
 		},
 		{
