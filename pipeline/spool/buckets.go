@@ -14,6 +14,9 @@ import (
 // maxBuckets is how many bucket files are open at once.
 const maxBuckets = 128
 
+// bucketBuffer is the bytes of a bucket's buffer.
+const bucketBuffer = 16 << 10
+
 // buckets are the versions of a type, divided by their ids into files without a
 // name, when they are too many for one table. Within a bucket they keep their
 // order.
@@ -32,7 +35,7 @@ func newBuckets(dir string, n int) (*buckets, error) {
 			return nil, fmt.Errorf("write selection: %w", err)
 		}
 		b.files = append(b.files, f)
-		b.bufs = append(b.bufs, bufio.NewWriterSize(f, 16<<10))
+		b.bufs = append(b.bufs, bufio.NewWriterSize(f, bucketBuffer))
 		if err := os.Remove(f.Name()); err != nil {
 			b.close()
 			return nil, fmt.Errorf("write selection: %w", err)

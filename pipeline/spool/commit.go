@@ -59,7 +59,7 @@ func (l *Landing) writeTail() (*footer, error) {
 		return nil, fmt.Errorf("write part: %w", err)
 	}
 	foot := &footer{Version: footerVersion, Info: l.in.info, Names: l.in.names, Reasons: l.in.reasons, IndexAt: l.size}
-	foot.Info.Key, foot.Info.Type, foot.Info.Expect = l.key, l.opts.Type, l.opts.Expect
+	foot.Info.Key, foot.Info.Type, foot.Info.Expect = readable(l.key), l.opts.Type, l.opts.Expect
 	if foot.Info.Layers > 0 {
 		foot.Info.Encoding = "gzip"
 	}

@@ -3,6 +3,7 @@ package spool
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"strings"
 )
 
 // The files of a part. A landed part is one file, NAME.part. Until then there
@@ -29,3 +30,6 @@ func fileName(key string) string {
 	sum := sha256.Sum256([]byte(key))
 	return string(readable) + "." + hex.EncodeToString(sum[:12])
 }
+
+// readable is a key as JSON can hold it.
+func readable(key string) string { return strings.ToValidUTF8(key, "\ufffd") }

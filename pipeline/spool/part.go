@@ -29,7 +29,7 @@ func (r *Run) Part(key string) (*Part, error) {
 	}
 	defer f.Close()
 	foot, err := readFooter(f)
-	if err == nil && foot.Info.Key != key {
+	if err == nil && foot.Info.Key != readable(key) {
 		err = errChunk
 	}
 	if errors.Is(err, errChunk) {

@@ -28,8 +28,10 @@ func (p *pools) buffer() []byte {
 	return make([]byte, headerLen+maxData)
 }
 
+// putBuffer takes back what buffer returned; a slice that has grown since is
+// left to the collector.
 func (p *pools) putBuffer(b []byte) {
-	if cap(b) < headerLen+maxData {
+	if cap(b) != headerLen+maxData {
 		return
 	}
 	b = b[:headerLen+maxData]

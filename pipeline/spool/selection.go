@@ -127,8 +127,8 @@ func (c *chooser) choose(ctx context.Context) error {
 		table := newWinners(versions)
 		return c.each(ctx, func(v *version) error { return c.put(table, v) })
 	}
-	room := max(c.memory-maxBuckets*(16<<10), c.memory/4)
-	n := int(tableBytes(versions)*5/4/room) + 1
+	room := max(c.memory-maxBuckets*bucketBuffer, c.memory/4, 1)
+	n := int(min(tableBytes(versions)*5/4/room+1, versions))
 	for from := 0; from < n; from += maxBuckets {
 		if err := c.chooseBuckets(ctx, from, min(from+maxBuckets, n), n); err != nil {
 			return err
