@@ -2,7 +2,6 @@ package spool
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 )
 
@@ -11,11 +10,7 @@ type ID [16]byte
 
 // NewID names a resource by its type and id.
 func NewID(typ, id string) ID {
-	raw, err := json.Marshal(id)
-	if err != nil {
-		panic(fmt.Sprintf("encode id: %v", err)) // a string can be encoded
-	}
-	sum, _ := hashID(nil, typ, raw[1:len(raw)-1])
+	sum, _ := hashID(nil, typ, []byte(id))
 	return sum
 }
 

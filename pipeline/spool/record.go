@@ -6,8 +6,6 @@ import (
 	"math"
 	"strings"
 	"time"
-
-	"github.com/flue-fhir/flue/internal/fhirjson"
 )
 
 // recordLen is the length of the index record of a line that is not blank.
@@ -77,10 +75,11 @@ func (r *record) parse(b []byte) {
 }
 
 // hashID is the index's name for a resource: what two lines must share to be
-// versions of one another. raw is the id as it stands in the JSON.
-func hashID(scratch []byte, typ string, raw []byte) (id [16]byte, _ []byte) {
+// versions of one another. decoded is the id as Line.ID has it: its escapes are
+// resolved already.
+func hashID(scratch []byte, typ string, decoded []byte) (id [16]byte, _ []byte) {
 	scratch = append(append(scratch[:0], typ...), '/')
-	scratch = fhirjson.AppendUnescaped(scratch, raw)
+	scratch = append(scratch, decoded...)
 	sum := sha256.Sum256(scratch)
 	copy(id[:], sum[:])
 	return id, scratch

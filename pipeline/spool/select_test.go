@@ -94,6 +94,18 @@ func resource(typ, id, updated string, more string) string {
 
 const subsetted = `,"tag":[{"system":"http://terminology.hl7.org/CodeSystem/v3-ObservationValue","code":"SUBSETTED"}]`
 
+// An id's escapes are resolved once: a backslash in an id is no escape.
+func TestIDsWithBackslashesDiffer(t *testing.T) {
+	lines := []string{
+		resource("Patient", "a", "2024-01-01T00:00:00Z", ""),
+		resource("Patient", `\\u0061`, "2024-01-02T00:00:00Z", ""),
+	}
+	r := newRun(t)
+	if got := published(t, selectLines(t, r, "Patient", 0, landLines(t, r, "1", lines...))); len(got) != 2 {
+		t.Errorf("published %q, want both", got)
+	}
+}
+
 func TestF53NewestVersionWins(t *testing.T) {
 	a1 := resource("Patient", "a", "2024-01-01T00:00:00Z", "")
 	a2 := resource("Patient", "a", "2024-01-01T00:00:00.000001Z", "")
