@@ -132,14 +132,13 @@ type File struct {
 // Body is an opened file.
 type Body struct {
 	io.ReadCloser // bytes as sent, from Offset on
-	// Encoding is "" or "gzip", by the first bytes and not by the header (F36).
-	// Where Offset is not 0 it is what the header said, and the coding of the
-	// bytes before Offset goes on.
+	// Encoding is "" or "gzip": by the first bytes of the whole body and not by the
+	// header (F36).
 	Encoding string
 	Offset   int64 // where the bytes start: what was asked for, or 0 when the server cannot resume
 	Length   int64 // of the whole body as sent; -1 when unknown
 	// Validator is to be kept with the bytes and given to Open with an offset: a
-	// strong ETag or Last-Modified, and the coding it belongs to. "" when the server
+	// strong ETag or Last-Modified, and the codings it belongs to. "" when the server
 	// cannot resume.
 	Validator string
 }

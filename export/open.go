@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/flue-fhir/flue/export/internal/fhirhttp"
 )
@@ -56,8 +55,8 @@ type opening struct {
 }
 
 func (o *opening) open(ctx context.Context, offset int64, validator string) (*Body, error) {
-	coding, strong := splitValidator(validator)
-	if strong == "" {
+	v := parseValidator(validator)
+	if v.strong == "" {
 		offset = 0
 	}
 	h := http.Header{"Accept-Encoding": {"gzip"}}
@@ -66,7 +65,7 @@ func (o *opening) open(ctx context.Context, offset int64, validator string) (*Bo
 	}
 	if offset > 0 {
 		h.Set("Range", "bytes="+strconv.FormatInt(offset, 10)+"-")
-		h.Set("If-Range", strong)
+		h.Set("If-Range", v.strong)
 	}
 	hc := o.c.HTTP
 	if !o.f.Token { // P32: never
@@ -84,9 +83,9 @@ func (o *opening) open(ctx context.Context, offset int64, validator string) (*Bo
 		Handle: func(resp *http.Response) (err error) {
 			switch resp.StatusCode {
 			case http.StatusPartialContent:
-				b, err = resumed(resp, offset, coding, strong)
+				b, err = resumed(resp, offset, v)
 			case http.StatusRequestedRangeNotSatisfiable:
-				b, err = atEnd(resp, offset, coding, strong)
+				b, err = atEnd(resp, offset, v)
 			default:
 				b, err = o.whole(resp)
 			}
@@ -133,7 +132,7 @@ func (o *opening) whole(resp *http.Response) (*Body, error) {
 	}
 	b := &Body{
 		ReadCloser: buffered{br, resp.Body}, Encoding: encoding,
-		Length: resp.ContentLength, Validator: validatorOf(resp.Header),
+		Length: resp.ContentLength, Validator: validatorOf(resp.Header, encoding).String(),
 	}
 	if resp.Uncompressed { // a transport took the compression off: no length, no range of it
 		b.Encoding, b.Length, b.Validator = "", -1, ""
@@ -180,41 +179,31 @@ func markup(head []byte, encoding string) bool {
 
 // resumed reads a 206. Whatever does not fit what was asked for is refused: bytes
 // of another place, another coding or another version would mix two files.
-func resumed(resp *http.Response, offset int64, coding, strong string) (*Body, error) {
+func resumed(resp *http.Response, offset int64, v validator) (*Body, error) {
 	start, end, total, ok := contentRange(resp.Header.Get("Content-Range"))
 	length := resp.ContentLength
-	now := resp.Header.Get("Last-Modified")
-	if strings.HasPrefix(strong, `"`) {
-		now = resp.Header.Get("Etag")
-	}
 	switch {
 	case !ok, start != offset, total >= 0 && end >= total,
 		length >= 0 && length != end-start+1,
-		now != "" && now != strong,
-		headerCoding(resp.Header) != coding:
+		v.changed(resp.Header), headerCoding(resp.Header) != v.coding:
 		return nil, errStartOver
 	}
 	return &Body{
-		ReadCloser: resp.Body, Encoding: coding, Offset: offset, Length: total,
-		Validator: joinValidator(coding, strong),
+		ReadCloser: resp.Body, Encoding: v.encoding, Offset: offset, Length: total, Validator: v.String(),
 	}, nil
 }
 
 // atEnd reads a 416: the file ends exactly where the last answer broke off, or it
 // is another one.
-func atEnd(resp *http.Response, offset int64, coding, strong string) (*Body, error) {
+func atEnd(resp *http.Response, offset int64, v validator) (*Body, error) {
 	size, ok := strings.CutPrefix(strings.TrimSpace(resp.Header.Get("Content-Range")), "bytes */")
 	n, err := strconv.ParseInt(size, 10, 64)
-	if !ok || err != nil || n != offset {
-		return nil, errStartOver
-	}
-	if now := resp.Header.Get("Etag"); now != "" && strings.HasPrefix(strong, `"`) && now != strong {
+	if !ok || err != nil || n != offset || v.changed(resp.Header) {
 		return nil, errStartOver
 	}
 	_ = resp.Body.Close()
 	return &Body{
-		ReadCloser: http.NoBody, Encoding: coding, Offset: offset, Length: n,
-		Validator: joinValidator(coding, strong),
+		ReadCloser: http.NoBody, Encoding: v.encoding, Offset: offset, Length: n, Validator: v.String(),
 	}, nil
 }
 
@@ -234,64 +223,6 @@ func contentRange(s string) (start, end, total int64, ok bool) {
 		total, err3 = strconv.ParseInt(size, 10, 64)
 	}
 	return start, end, total, err1 == nil && err2 == nil && err3 == nil && start >= 0 && end >= start && (size == "*" || total >= 0)
-}
-
-// validatorOf makes the Validator of a body: a strong ETag, or a Last-Modified
-// that is old enough to be one, with the coding that it belongs to. "" when the
-// server has none or takes no ranges.
-//
-// Source: RFC 9110, 8.8.2.2 and 13.1.5
-func validatorOf(h http.Header) string {
-	if strings.EqualFold(h.Get("Accept-Ranges"), "none") {
-		return ""
-	}
-	etag := h.Get("Etag")
-	if len(etag) >= 2 && strings.HasPrefix(etag, `"`) && strings.HasSuffix(etag, `"`) {
-		return joinValidator(headerCoding(h), etag)
-	}
-	if etag != "" {
-		return ""
-	}
-	modified, err1 := http.ParseTime(h.Get("Last-Modified"))
-	sent, err2 := http.ParseTime(h.Get("Date"))
-	if err1 != nil || err2 != nil || sent.Sub(modified) < time.Second {
-		return ""
-	}
-	return joinValidator(headerCoding(h), h.Get("Last-Modified"))
-}
-
-// A Validator is the header's text, after "gzip;" when the body came with
-// Content-Encoding gzip: `gzip;"v1"`.
-const (
-	headerGzip = "gzip"  // Content-Encoding: gzip
-	headerNone = ""      // no Content-Encoding; a file that is gzip itself is a part of this
-	gzipMark   = "gzip;" // prefix of a Validator
-)
-
-func joinValidator(coding, strong string) string {
-	if coding == headerGzip {
-		return gzipMark + strong
-	}
-	return strong
-}
-
-func splitValidator(v string) (coding, strong string) {
-	if s, ok := strings.CutPrefix(v, gzipMark); ok {
-		return headerGzip, s
-	}
-	return headerNone, v
-}
-
-// headerCoding is the coding that a header declares.
-func headerCoding(h http.Header) string {
-	switch e := strings.ToLower(strings.TrimSpace(h.Get("Content-Encoding"))); e {
-	case "", "identity":
-		return headerNone
-	case "gzip", "x-gzip":
-		return headerGzip
-	default:
-		return e
-	}
 }
 
 // buffered reads through the buffer that the first bytes were looked at in.
