@@ -34,7 +34,7 @@ var (
 type feeder struct {
 	queues  []chan *block // one a worker; closed at the end
 	free    chan *block   // blocks to use again
-	size    int         // bytes of a block
+	size    int           // bytes of a block
 	maxLine int64
 	epoch   int64 // bytes after which all workers end their row groups
 	turn    int
