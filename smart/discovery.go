@@ -14,7 +14,8 @@ import (
 // base/.well-known/smart-configuration and, where that cannot be had, the oauth-uris
 // of the CapabilityStatement. Relative endpoints are resolved against the base.
 //
-// A nil client means [http.DefaultClient]. Nothing secret is sent.
+// A nil client means [http.DefaultClient]. Nothing secret is sent. A base of plain http
+// is not refused here but by [Client] (P10).
 func Discover(ctx context.Context, client *http.Client, base string) (*Configuration, error) {
 	b, err := parseBase(base)
 	if err != nil {

@@ -1,8 +1,12 @@
 package smart
 
 import (
+	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -160,7 +164,9 @@ func TestP10NoRedirectFromHTTPSToHTTP(t *testing.T) {
 }
 
 func TestTLSFailuresHaveTheirOwnHints(t *testing.T) {
-	secure := httptest.NewTLSServer(http.NotFoundHandler())
+	secure := httptest.NewUnstartedServer(http.NotFoundHandler())
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
+	secure.StartTLS()
 	defer secure.Close()
 	_, err := Discover(t.Context(), &http.Client{Transport: &http.Transport{}}, secure.URL)
 	wantError(t, err, "auth", "certificate", "CA bundle")
@@ -172,4 +178,17 @@ func TestTLSFailuresHaveTheirOwnHints(t *testing.T) {
 	u := must(url.Parse(plain.URL))
 	_, err = Discover(t.Context(), c, "https://"+u.Host)
 	wantError(t, err, "auth", "", "scheme and port")
+}
+
+func TestP10OldTLSIsRefused(t *testing.T) {
+	old := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("served") }))
+	old.TLS = &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
+	old.Config.ErrorLog = log.New(io.Discard, "", 0)
+	old.StartTLS()
+	defer old.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond) // instead of the retries
+	defer cancel()
+	if _, err := Discover(ctx, old.Client(), old.URL); err == nil || !strings.Contains(err.Error(), "protocol version") {
+		t.Errorf("got %v, want a refusal of the protocol version", err)
+	}
 }

@@ -70,7 +70,7 @@ func FuzzTokenResponse(f *testing.F) {
 		if code := r.errorCode(); len(code) > maxDescription+3 || strings.ContainsAny(code, "\r\n\x00") {
 			t.Errorf("error code %q", code)
 		}
-		tok, _, err := r.token(now)
+		tok, _, err := r.token(now, now)
 		if err != nil {
 			return
 		}

@@ -23,6 +23,8 @@ func (c *Client) hint(e *Error, a *answer, key *Key, tokenURL string) string {
 		return "The authorization server is overloaded or down. Run again later."
 	case a.status >= 300 && a.status < 400:
 		return "Set the token URL to the address that the server redirects to, if you trust it, and register nothing with the old one."
+	case e.Code == "" && wantsTLS(a):
+		return "The server wants https at that port: use https in the URL."
 	case a.html() && e.Code == "":
 		return "A web page came instead of JSON, often a login page or a proxy's: check that the token URL is the token endpoint and not the authorize endpoint or a portal."
 	case a.status == http.StatusNotFound || a.status == http.StatusMethodNotAllowed || a.status == http.StatusGone:
@@ -52,6 +54,18 @@ func (c *Client) hint(e *Error, a *answer, key *Key, tokenURL string) string {
 	default:
 		return "Check the client id. " + registerHint(key) + " A new registration can take hours to reach the server."
 	}
+}
+
+// wantsTLS recognizes what web servers (Go, nginx, Apache, Tomcat) answer to plain http on a TLS
+// port.
+func wantsTLS(a *answer) bool {
+	text := strings.ToLower(string(a.body[:min(len(a.body), 4096)]))
+	for _, said := range []string{"http request to an https server", "plain http request was sent to https port", "speaking plain http to an ssl", "requires tls"} {
+		if a.status == http.StatusBadRequest && strings.Contains(text, said) {
+			return true
+		}
+	}
+	return false
 }
 
 // registerHint names the key that the server has to know.

@@ -31,6 +31,9 @@ func TestP14EachErrorHasItsOwnMessageAndHint(t *testing.T) {
 			return respond(200, "<!doctype HTML><title>Sign in", "Content-Type", "text/html; charset=utf-8")
 		}, "web page instead of JSON", "login page"},
 		{"login page, 403", func() *http.Response { return respond(403, "<html>") }, "status 403", "login page"},
+		{"plain http to https", func() *http.Response {
+			return respond(400, "Client sent an HTTP request to an HTTPS server.\n", "Content-Type", "text/plain")
+		}, "status 400", "use https"},
 		{"404", func() *http.Response { return respond(404, "") }, "status 404", "no token endpoint at that URL"},
 		{"405", func() *http.Response { return respond(405, "") }, "status 405", "no token endpoint at that URL"},
 		{"503", func() *http.Response { return respond(503, "") }, "status 503", "Run again later"},

@@ -37,7 +37,7 @@ type Key struct {
 
 const (
 	minRSABits = 2048 // RFC 7518 section 3.3
-	maxRSABits = 16384
+	maxRSABits = 8192
 	// newRSABits is the size of generated keys.
 	newRSABits = 3072
 )

@@ -247,11 +247,13 @@ func TestParseKeyRefusesWithAHint(t *testing.T) {
 		{"symmetric", "", []byte(`{"kty":"oct","k":"AAAA"}`), `"oct"`, "PEM"},
 		{"weak RSA", "", pemOf("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(weak)), "1024 bits", ""},
 		{"Ed25519", "", pemOf("PRIVATE KEY", must(x509.MarshalPKCS8PrivateKey(ed))), "cannot sign SMART", "PEM"},
-		{"halves of two RSA keys", "", mixedRSA, "members do not", ""},
+		{"halves of two RSA keys", "", mixedRSA, "belong together", ""},
 		{"halves of two EC keys", "", mixedEC, "belong together", ""},
 		{"wrong alg", "", bytes.Replace(private, []byte("{"), []byte(`{"alg":"ES384",`), 1), "cannot sign with ES384", ""},
 		{"broken DER", "", pemOf("PRIVATE KEY", []byte("xx")), "PKCS#8", "PEM"},
 		{"broken JSON", "", []byte(`{"kty":`), "not JSON", "PEM"},
+		{"a huge number in DER", "", pemOf("RSA PRIVATE KEY", bytes.Repeat([]byte{1}, maxOneKey+1)), "more than", "PEM"},
+		{"a huge number in a JWK", "", []byte(`{"kty":"RSA","e":"AQAB","d":"` + strings.Repeat("AQ", maxOneKey) + `"}`), "larger than", "PEM"},
 		{"too large", "", bytes.Repeat([]byte("x"), maxKeyData+1), "more than", "PEM"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

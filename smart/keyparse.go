@@ -3,8 +3,6 @@ package smart
 import (
 	"bytes"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/rsa"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
@@ -12,13 +10,15 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
-
-	"github.com/go-jose/go-jose/v4"
 )
 
-// maxKeyData bounds the bytes of a key or a private key set.
-const maxKeyData = 256 << 10
+// maxKeyData bounds the bytes of key data; maxOneKey those of one key in it, of which
+// the largest RSA key takes some 5,000 as DER and 7,000 as a JWK: arithmetic with larger
+// numbers would take very long.
+const (
+	maxKeyData = 256 << 10
+	maxOneKey  = 16 << 10
+)
 
 // ParseKey reads one private key: a PEM block (PKCS#1, PKCS#8 or SEC 1), a JWK, or
 // one of a JWK Set.
@@ -106,6 +106,9 @@ func parsePEM(data []byte) (crypto.Signer, error) {
 				"Decrypt it once (openssl pkey -in key.pem -out plain.pem; chmod 600 plain.pem) or keep it in a KMS.",
 			}
 		}
+		if len(block.Bytes) > maxOneKey {
+			return nil, fmt.Errorf("a PEM block of more than %d bytes", maxOneKey)
+		}
 		switch block.Type {
 		case "PRIVATE KEY":
 			key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
@@ -151,20 +154,6 @@ func publicGiven() error {
 	}
 }
 
-// jwkFacts are the members of a JWK that choose a key and say when it signs. The
-// names nbf and exp are those of OpenID Federation's key sets.
-type jwkFacts struct {
-	Kty    string          `json:"kty"`
-	Kid    string          `json:"kid"`
-	Alg    string          `json:"alg"`
-	Use    string          `json:"use"`
-	KeyOps []string        `json:"key_ops"`
-	D      json.RawMessage `json:"d"`
-	N      string          `json:"n"`
-	Nbf    int64           `json:"nbf"`
-	Exp    int64           `json:"exp"`
-}
-
 func parseJSONKeys(data []byte, kid string) (Keys, error) {
 	var set struct {
 		Kty  string            `json:"kty"`
@@ -193,7 +182,7 @@ func parseJSONKeys(data []byte, kid string) (Keys, error) {
 }
 
 func namesNoKid(data []byte) bool {
-	var f jwkFacts
+	var f rawJWK
 	return json.Unmarshal(data, &f) == nil && f.Kid == ""
 }
 
@@ -237,65 +226,4 @@ func parseSet(raw []json.RawMessage, kid string) (Keys, error) {
 		fmt.Sprintf("the set has no private key with kid %q", clean(kid)),
 		"The kids of its private keys are: " + clean(strings.Join(kids, ", ")) + ".",
 	}
-}
-
-// parseJWK reads one private key. A public one is a *keyFault.
-func parseJWK(data []byte) (*Key, jwkFacts, error) {
-	var facts jwkFacts
-	if err := json.Unmarshal(data, &facts); err != nil {
-		return nil, facts, jsonCause(err)
-	}
-	switch {
-	case facts.Kty != "RSA" && facts.Kty != "EC":
-		return nil, facts, &keyFault{fmt.Sprintf("a key of type %q cannot sign SMART assertions", clean(facts.Kty)), keyHint}
-	case facts.Use == "enc":
-		return nil, facts, &keyFault{"the key is for encryption, not for signatures", keyHint}
-	case len(facts.D) == 0 || string(facts.D) == "null" || string(facts.D) == `""`:
-		return nil, facts, publicGiven()
-	case len(facts.N) > maxRSABits/6+8: // base64 characters
-		return nil, facts, fmt.Errorf("the RSA key has more than %d bits", maxRSABits)
-	}
-	var j jose.JSONWebKey
-	if err := json.Unmarshal(data, &j); err != nil {
-		return nil, facts, errText("the JWK's members do not make a private key")
-	}
-	var signer crypto.Signer
-	switch key := j.Key.(type) {
-	case *rsa.PrivateKey:
-		if err := key.Validate(); err != nil {
-			return nil, facts, errText("the JWK's RSA members do not belong together")
-		}
-		signer = key
-	case *ecdsa.PrivateKey:
-		if !matches(key) {
-			return nil, facts, errText("the JWK's EC members do not belong together")
-		}
-		signer = key
-	default:
-		return nil, facts, errText("the JWK is not an RSA or EC private key")
-	}
-	k, err := newKey(signer, facts.Alg, facts.Kid)
-	if err != nil {
-		return nil, facts, err
-	}
-	k.notBefore, k.notAfter = unix(facts.Nbf), unix(facts.Exp)
-	return k, facts, nil
-}
-
-// matches reports whether the private scalar belongs to the public point.
-func matches(key *ecdsa.PrivateKey) bool {
-	d, err := key.Bytes()
-	if err != nil {
-		return false
-	}
-	own, err := ecdsa.ParseRawPrivateKey(key.Curve, d)
-	return err == nil && own.PublicKey.Equal(&key.PublicKey)
-}
-
-// unix is the time of a JWK's numeric date; 0 and what is out of range mean none.
-func unix(seconds int64) time.Time {
-	if seconds <= 0 || seconds > 1<<40 {
-		return time.Time{}
-	}
-	return time.Unix(seconds, 0)
 }

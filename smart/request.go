@@ -169,7 +169,7 @@ func (c *Client) attempt(ctx context.Context, skew time.Duration) (tok *Token, k
 	if err != nil {
 		return nil, kid, fail.network(err)
 	}
-	tok, failure = c.read(a, fail, tokenURL, received, secrets)
+	tok, failure = c.read(a, fail, sent, received, secrets)
 	if failure != nil {
 		if failure.kind == rejected {
 			if failure.clock = measureClock(a, sent, received); failure.clock != nil {
@@ -182,12 +182,12 @@ func (c *Client) attempt(ctx context.Context, skew time.Duration) (tok *Token, k
 		}
 		return nil, kid, failure
 	}
-	c.log().Debug("token received", "kid", kid, "expires_in", tok.Expiry.Sub(received).Round(time.Second), "scopes", len(tok.Scopes))
+	c.log().Debug("token received", "kid", kid, "expires_in", tok.Expiry.Sub(sent).Round(time.Second), "scopes", len(tok.Scopes))
 	return tok, kid, nil
 }
 
 // read makes a token or a failure of the answer.
-func (c *Client) read(a *answer, fail *Error, tokenURL string, now time.Time, secrets []string) (*Token, *Error) {
+func (c *Client) read(a *answer, fail *Error, sent, received time.Time, secrets []string) (*Token, *Error) {
 	fail.Status = a.status
 	if a.status < 200 || a.status > 299 {
 		fail.refused(a)
@@ -224,7 +224,7 @@ func (c *Client) read(a *answer, fail *Error, tokenURL string, now time.Time, se
 		}
 		return nil, fail
 	}
-	tok, warnings, err := body.token(now)
+	tok, warnings, err := body.token(sent, received)
 	if err != nil {
 		fail.Err = err
 		return nil, fail

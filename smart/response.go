@@ -57,8 +57,9 @@ func (r *tokenResponse) errorCode() string {
 	return clean(code)
 }
 
-// token makes the Token; warnings are about what the server left out.
-func (r *tokenResponse) token(now time.Time) (*Token, []string, error) {
+// token makes the Token. Its life is counted from when it was asked for, which is before
+// it was issued; warnings are about what the server left out.
+func (r *tokenResponse) token(sent, received time.Time) (*Token, []string, error) {
 	access := r.AccessToken.text()
 	switch kind := r.TokenType.text(); {
 	case access == "":
@@ -79,10 +80,17 @@ func (r *tokenResponse) token(now time.Time) (*Token, []string, error) {
 	}
 	return &Token{
 		AccessToken: Secret(access),
-		Expiry:      now.Add(lifetime),
+		Expiry:      sent.Add(lifetime),
 		Scopes:      r.scopes(),
-		renew:       now.Add(useFor(lifetime)),
+		renew:       later(sent.Add(useFor(lifetime)), received.Add(minUse)),
 	}, warnings, nil
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // maxLifetime bounds expires_in, so that no arithmetic overflows.

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Transport is an [http.RoundTripper] that puts a bearer token on the requests to one
@@ -21,6 +22,8 @@ import (
 // and that the body can be read again (it has none, or there is a GetBody).
 // Otherwise the caller gets the 401. A second 401, for a token just issued, is an
 // [*Error] (F11). No other answer is acted on: 403, 429 and 5xx are the caller's.
+// Errors of the Source are returned as they are; beware that http.Client puts the
+// request's whole URL before any error.
 //
 // For what must not be repeated without an answer, like the kick-off of an export, give a
 // Transport a Base that keeps no connections (DisableKeepAlives): net/http then
@@ -153,12 +156,17 @@ func (t *Transport) log() *slog.Logger {
 	return slog.New(slog.DiscardHandler)
 }
 
-// maxDrain is how much of a refused answer is read so that its connection can be used
-// again.
-const maxDrain = 64 << 10
+// maxDrain and drainTime bound the reading of a refused answer, which lets its
+// connection be used again.
+const (
+	maxDrain  = 64 << 10
+	drainTime = 5 * time.Second
+)
 
 func drain(resp *http.Response) {
+	stop := time.AfterFunc(drainTime, func() { _ = resp.Body.Close() }) // ends a read that stalls
 	_, _ = io.CopyN(io.Discard, resp.Body, maxDrain)
+	stop.Stop()
 	_ = resp.Body.Close()
 }
 

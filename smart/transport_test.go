@@ -14,6 +14,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // tokens is a TokenSource that issues t1, t2, … and counts.
@@ -387,4 +389,25 @@ func TestP23KickOffIsSentOnceOverATransportWithoutKeepAlive(t *testing.T) {
 			t.Errorf("request %d: %d arrived, want %d; %v", i, n.Load(), want, err)
 		}
 	}
+}
+
+// A 401 whose body never ends does not hold the request up.
+func TestF7StalledRefusalIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		body, _ := io.Pipe()
+		src := &tokens{}
+		tr := &Transport{Source: src, Server: must(url.Parse("https://ehr.example.org/fhir")), Base: roundTrip(func(r *http.Request) (*http.Response, error) {
+			if r.Header.Get("Authorization") == "Bearer t1" {
+				refused := respond(401, "")
+				refused.Body = body
+				return refused, nil
+			}
+			return respond(200, "ok"), nil
+		})}
+		start := time.Now()
+		resp, err := tr.RoundTrip(must(http.NewRequest("GET", "https://ehr.example.org/fhir/x", nil)))
+		if err != nil || resp.StatusCode != 200 || time.Since(start) > drainTime {
+			t.Errorf("got %v after %v", err, time.Since(start))
+		}
+	})
 }

@@ -219,8 +219,8 @@ func parseJWK(raw []byte) (jose.JSONWebKey, error) {
 	}
 	switch pub := key.Key.(type) {
 	case *rsa.PublicKey:
-		if pub.N.BitLen() < 2048 || pub.N.BitLen() > 16384 {
-			return jose.JSONWebKey{}, errors.New("an RSA key has between 2048 and 16384 bits")
+		if pub.N.BitLen() < 2048 {
+			return jose.JSONWebKey{}, errors.New("an RSA key has at least 2048 bits")
 		}
 	case *ecdsa.PublicKey:
 	default:
