@@ -224,7 +224,7 @@ func (x *execution) land(ctx context.Context, t ledger.Task, src source) (*spool
 		}
 		var expired *export.ExpiredError // its link has been renewed
 		if !errors.As(err, &expired) && !retryable(ctx, err) {
-			return nil, err
+			return nil, mayPass(err)
 		}
 		if failures > x.retries() || attempt >= maxAttempts {
 			return nil, err
@@ -234,6 +234,16 @@ func (x *execution) land(ctx context.Context, t ledger.Task, src source) (*spool
 			return nil, err
 		}
 	}
+}
+
+// mayPass makes the server's own faults, which were retried in vain, such that
+// the run can be resumed: the export is not lost, and what has landed is kept.
+func mayPass(err error) error {
+	var t interface{ Temporary() bool }
+	if errors.As(err, &t) && t.Temporary() && classOf(err) == classServer {
+		return &Failure{Text: "the server is in trouble", Advice: "run the job again later: what has landed is kept", Err: err}
+	}
+	return err
 }
 
 // bulkSource fetches the files of an export.

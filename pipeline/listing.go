@@ -88,7 +88,8 @@ func (e *movedError) Class() string { return classServer }
 
 // match finds the files of known tasks in a manifest that was fetched again.
 // Where the paths are the same, they decide, in whatever order they come. Where
-// every path is new, the ordinal decides and moved is true. Anything between
+// every path is new, or one path serves several files, the ordinal decides and
+// moved is true. Anything between
 // could give one file's place to another, and is a *movedError.
 func match(tasks []ledger.Task, m *export.Manifest, generation int) (files map[string]export.File, moved bool, err error) {
 	fresh, links := listFiles(m, generation)
@@ -135,8 +136,9 @@ func match(tasks []ledger.Task, m *export.Manifest, generation int) (files map[s
 			case same == 0:
 				moved = true
 			case !unique && to.Path == t.Path:
-				// One path for several files, told apart by their queries: they stand
-				// where they stood.
+				// One path for several files, told apart by their queries: the order
+				// decides.
+				moved = true
 			default:
 				return nil, false, &movedError{"some files have another path, some have not"}
 			}

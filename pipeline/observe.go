@@ -48,13 +48,6 @@ func (o *observer) enter(s State) {
 	o.send(Event{Kind: "state", Text: string(s)})
 }
 
-// progress returns the totals.
-func (o *observer) progress() Progress {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.total
-}
-
 func (o *observer) send(e Event) {
 	if o.tell == nil {
 		return

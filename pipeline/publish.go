@@ -67,7 +67,9 @@ func (x *execution) finish(ctx context.Context, m *sinks.Manifest) error {
 	return x.published(ctx, m, location)
 }
 
-// published notes that the snapshot is visible and cleans up. From here on
+// published cleans up behind a snapshot that is visible, and then notes that it
+// is published: a process that dies in between is found by the snapshot, and the
+// next one ends its work instead of asking for the data again. From here on
 // nothing fails the run but the ledger.
 func (x *execution) published(ctx context.Context, m *sinks.Manifest, location string) error {
 	ctx = context.WithoutCancel(ctx) // what is visible is published, whatever ends the run
@@ -82,15 +84,6 @@ func (x *execution) published(ctx context.Context, m *sinks.Manifest, location s
 			return err
 		}
 	}
-	err := x.enter(ctx, Published, func(r *ledger.Run) {
-		r.Snapshot, r.Location = m.Name, location
-		r.KickoffIntent = time.Time{}
-		r.Error, r.Class, r.Hint = "", "", ""
-		r.Ended = x.r.now()
-	})
-	if err != nil {
-		return err
-	}
 	x.deleteExport(ctx)
 	if err := x.spool.Remove(); err != nil {
 		// The next run sweeps it.
@@ -98,7 +91,12 @@ func (x *execution) published(ctx context.Context, m *sinks.Manifest, location s
 		x.r.log().Warn("remove spool", "run", x.run.ID, "error", err)
 	}
 	x.step("cleaned up")
-	return nil
+	return x.enter(ctx, Published, func(r *ledger.Run) {
+		r.Snapshot, r.Location = m.Name, location
+		r.KickoffIntent = time.Time{}
+		r.Error, r.Class, r.Hint = "", "", ""
+		r.Ended = x.r.now()
+	})
 }
 
 // account gathers what the numbers are made of and adds them up. The

@@ -39,16 +39,18 @@ func (r *Runner) Run(ctx context.Context, o Options) (*Summary, error) {
 
 func (r *Runner) runLocked(ctx context.Context, o Options, lock *ledger.Lock, sum *Summary) error {
 	x, done, err := r.takeUp(ctx, o, lock)
-	if x != nil {
-		sum.Run, sum.Resumed, sum.State = x.run.ID, x.resumed, x.run.State
-	}
-	if err != nil {
+	if x == nil {
 		return err
 	}
-	if done == nil {
+	sum.Run, sum.Resumed = x.run.ID, x.resumed
+	if err == nil && done == nil {
 		done, err = x.execute(ctx)
-		x.settle(ctx, err)
 	}
+	if err != nil && ctx.Err() != nil {
+		// What failed was cut short: the reason is why.
+		err = context.Cause(ctx)
+	}
+	x.settle(ctx, err)
 	sum.State, sum.Location = x.run.State, x.run.Location
 	sum.Manifest = done
 	return err
@@ -261,8 +263,7 @@ func (x *execution) execute(ctx context.Context) (*sinks.Manifest, error) {
 
 	m, err := x.advance(ctx)
 	if err != nil && ctx.Err() != nil {
-		// What failed was cut short: the reason is why.
-		err = context.Cause(ctx)
+		err = context.Cause(ctx) // cancelled, or too long
 	}
 	return m, err
 }

@@ -1,0 +1,263 @@
+package pipeline
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// exportServer is a FHIR server that exports what it is given. Its switches are
+// set before it is used, or under mu.
+type exportServer struct {
+	*httptest.Server
+
+	mu      sync.Mutex
+	output  []exportFile
+	errors  []exportFile
+	deleted []exportFile
+	version string // FHIR version; "" means 4.0.1
+	polls   int    // answers 202 before an export is done
+	tx      time.Time
+	fresh   bool           // links change at every manifest
+	shuffle bool           // and so does the order of the files
+	rename  bool           // and the paths, but not their order
+	expire  map[int]int    // ordinal: answers 410 so many times
+	cut     map[string]int // file name: break the body so many times, after half of it
+	refuse  []int          // statuses that the next kick-offs answer
+	drop    int            // kick-offs whose answer is lost on the way
+	lose    int            // exports that are lost when asked for their status
+	block   chan struct{}  // files wait for it
+	bad     int            // statuses 500 that the next file requests answer
+
+	kickoffs  int // accepted
+	asked     []url.Values
+	manifests int
+	known     map[int]int // exports that run, by number: polls so far
+	deletes   int
+	opened    map[string]int // file requests by name
+	bytes     int64
+	stray     []string // requests that no client should make
+}
+
+type exportFile struct {
+	typ    string
+	name   string
+	lines  []string
+	count  int // -1: not told; 0: counted
+	gzip   bool
+	noETag bool
+}
+
+func newExportServer(t *testing.T) *exportServer {
+	s := &exportServer{
+		tx: time.Date(2025, 5, 1, 12, 0, 0, 0, time.UTC), known: map[int]int{}, opened: map[string]int{},
+		expire: map[int]int{}, cut: map[string]int{},
+	}
+	s.Server = httptest.NewServer(http.HandlerFunc(s.serve))
+	t.Cleanup(s.Close)
+	return s
+}
+
+func (s *exportServer) serve(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	block := s.block
+	s.mu.Unlock()
+	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
+	if block != nil && parts[0] == "files" {
+		select {
+		case <-block:
+		case <-r.Context().Done():
+			return
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case r.URL.Path == "/fhir/metadata":
+		version := s.version
+		if version == "" {
+			version = "4.0.1"
+		}
+		fmt.Fprintf(w, `{"resourceType":"CapabilityStatement","fhirVersion":%q,"software":{"name":"fake"}}`, version)
+	case strings.HasPrefix(r.URL.Path, "/fhir/") && strings.HasSuffix(r.URL.Path, "$export"):
+		s.kickOff(w, r)
+	case parts[0] == "status" && r.Method == http.MethodGet:
+		s.status(w, parts[1])
+	case parts[0] == "status" && r.Method == http.MethodDelete:
+		n, _ := strconv.Atoi(parts[1])
+		delete(s.known, n)
+		s.deletes++
+		w.WriteHeader(http.StatusAccepted)
+	case parts[0] == "files":
+		s.file(w, r, parts[len(parts)-1])
+	default:
+		s.stray = append(s.stray, r.Method+" "+r.URL.Path)
+		w.WriteHeader(http.StatusNotFound)
+	}
+}
+
+func (s *exportServer) kickOff(w http.ResponseWriter, r *http.Request) {
+	s.asked = append(s.asked, r.URL.Query())
+	if len(s.refuse) > 0 {
+		status := s.refuse[0]
+		s.refuse = s.refuse[1:]
+		if status == http.StatusTooManyRequests {
+			w.Header().Set("Retry-After", "1")
+		}
+		w.WriteHeader(status)
+		return
+	}
+	s.kickoffs++
+	if s.drop > 0 {
+		s.drop--
+		panic(http.ErrAbortHandler)
+	}
+	s.known[s.kickoffs] = 0
+	w.Header().Set("Content-Location", fmt.Sprintf("%s/status/%d?secret=s3cr3t", s.URL, s.kickoffs))
+	w.WriteHeader(http.StatusAccepted)
+}
+
+func (s *exportServer) status(w http.ResponseWriter, number string) {
+	n, _ := strconv.Atoi(number)
+	polls, ok := s.known[n]
+	if !ok || s.lose > 0 {
+		if s.lose > 0 {
+			s.lose--
+		}
+		delete(s.known, n)
+		w.WriteHeader(http.StatusNotFound)
+		return
+	}
+	s.known[n]++
+	if polls < s.polls {
+		w.Header().Set("X-Progress", "50% done")
+		w.WriteHeader(http.StatusAccepted)
+		return
+	}
+	s.manifests++
+	type entry struct {
+		Type  string `json:"type,omitempty"`
+		URL   string `json:"url"`
+		Count *int   `json:"count,omitempty"`
+	}
+	list := func(files []exportFile) []entry {
+		out := []entry{}
+		for _, f := range files {
+			link := fmt.Sprintf("%s/files/%d/%s", s.URL, n, f.name)
+			if s.rename {
+				link = fmt.Sprintf("%s/files/%d/%d/%s", s.URL, n, s.manifests, f.name)
+			}
+			if s.fresh {
+				link += fmt.Sprintf("?sig=%d", s.manifests)
+			}
+			e := entry{Type: f.typ, URL: link}
+			if f.count >= 0 {
+				count := f.count
+				if count == 0 {
+					count = len(f.lines)
+				}
+				e.Count = &count
+			}
+			out = append(out, e)
+		}
+		if s.shuffle && s.manifests%2 == 0 && len(out) > 1 {
+			for i, j := 0, len(out)-1; i < j; i, j = i+1, j-1 {
+				out[i], out[j] = out[j], out[i]
+			}
+		}
+		return out
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(map[string]any{
+		"transactionTime": s.tx.Format(time.RFC3339), "request": s.URL + "/fhir/$export", "requiresAccessToken": true,
+		"output": list(s.output), "error": list(s.errors), "deleted": list(s.deleted),
+	})
+}
+
+func (s *exportServer) file(w http.ResponseWriter, r *http.Request, name string) {
+	s.opened[name]++
+	if s.bad > 0 {
+		s.bad--
+		w.WriteHeader(http.StatusInternalServerError)
+		return
+	}
+	for i, f := range append(append(append([]exportFile{}, s.output...), s.errors...), s.deleted...) {
+		if f.name != name {
+			continue
+		}
+		if s.expire[i] > 0 {
+			s.expire[i]--
+			w.WriteHeader(http.StatusGone)
+			return
+		}
+		body := []byte(strings.Join(f.lines, "\n"))
+		if len(f.lines) > 0 {
+			body = append(body, '\n')
+		}
+		if f.gzip {
+			var b bytes.Buffer
+			z := gzip.NewWriter(&b)
+			_, _ = z.Write(body)
+			_ = z.Close()
+			body = b.Bytes()
+			w.Header().Set("Content-Encoding", "gzip")
+		}
+		w.Header().Set("Content-Type", "application/fhir+ndjson")
+		if !f.noETag {
+			w.Header().Set("ETag", `"`+f.name+`"`)
+		}
+		if s.cut[name] > 0 {
+			s.cut[name]--
+			w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+			_, _ = w.Write(body[:len(body)/2])
+			s.bytes += int64(len(body) / 2)
+			w.(http.Flusher).Flush()
+			panic(http.ErrAbortHandler)
+		}
+		c := &countingWriter{ResponseWriter: w}
+		http.ServeContent(c, r, "", time.Time{}, bytes.NewReader(body))
+		s.bytes += c.n
+		return
+	}
+	w.WriteHeader(http.StatusNotFound)
+}
+
+type countingWriter struct {
+	http.ResponseWriter
+	n int64
+}
+
+func (c *countingWriter) Write(p []byte) (int, error) {
+	n, err := c.ResponseWriter.Write(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// resource is a line of a resource.
+func resource(typ string, id int, version string) string {
+	return fmt.Sprintf(`{"resourceType":%q,"id":"%s-%d","meta":{"lastUpdated":"2025-04-01T00:00:00Z"},"language":%q}`, typ, strings.ToLower(typ), id, version)
+}
+
+// population fills the server with so many files of so many lines of each type.
+func (s *exportServer) population(files, lines int, types ...string) {
+	for _, typ := range types {
+		id := 0
+		for i := range files {
+			f := exportFile{typ: typ, name: fmt.Sprintf("%s.%d.ndjson", typ, i)}
+			for range lines {
+				f.lines = append(f.lines, resource(typ, id, "en"))
+				id++
+			}
+			s.output = append(s.output, f)
+		}
+	}
+}
