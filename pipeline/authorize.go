@@ -51,11 +51,7 @@ func (x *execution) authorize(ctx context.Context) error {
 		return &Failure{Text: "none of the job's types may be read", Advice: "ask for their scopes at the authorization server", Kind: classAuth}
 	}
 	err = x.enter(ctx, Authorized, func(r *ledger.Run) { r.Kind = string(x.plan.Kind) })
-	x.obs.count(func(p *Progress) {
-		if x.r.Auth != nil {
-			p.Tokens = x.r.Auth.Tokens()
-		}
-	})
+	x.obs.count(func(p *Progress) { p.Tokens = x.tokensUsed() })
 	return err
 }
 

@@ -173,9 +173,7 @@ func (x *execution) landed(ctx context.Context, b *board, t ledger.Task, p *spoo
 	x.obs.count(func(p *Progress) {
 		p.FilesDone++
 		p.Resources += info.Lines - info.Outcomes - info.Headers - info.Quarantined
-		if x.r.Auth != nil {
-			p.Tokens = x.r.Auth.Tokens()
-		}
+		p.Tokens = x.tokensUsed()
 	})
 	x.obs.event(Event{Kind: "file", Type: t.Type, Text: t.Kind})
 	x.step("landed")

@@ -83,6 +83,7 @@ type execution struct {
 	search *search.Client
 	obs    *observer
 	before stats // of earlier tries
+	tokens int64 // received before this try
 	meter  meter
 
 	warnMu   sync.Mutex
@@ -107,6 +108,9 @@ type meter struct {
 func (r *Runner) newExecution(o Options, run ledger.Run) *execution {
 	x := &execution{r: r, o: o, run: run, began: r.now()}
 	x.obs = &observer{tell: r.Observe, now: r.now, job: run.Job, run: run.ID, state: run.State}
+	if r.Auth != nil {
+		x.tokens = r.Auth.Tokens()
+	}
 	if run.Stats != "" {
 		_ = json.Unmarshal([]byte(run.Stats), &x.before) // unreadable figures count as none
 	}
@@ -165,14 +169,20 @@ func (x *execution) retried(reason string) {
 // stats returns the figures so far, earlier tries included.
 func (x *execution) stats() stats {
 	s := x.before
-	if x.r.Auth != nil {
-		s.Tokens += x.r.Auth.Tokens()
-	}
+	s.Tokens += x.tokensUsed()
 	s.Requests += x.meter.requests.Load()
 	s.Retries += x.meter.retries.Load()
 	s.BytesRead += x.meter.bytes.Load()
 	s.Seconds += x.r.now().Sub(x.began).Seconds()
 	return s
+}
+
+// tokensUsed is how many access tokens this try received.
+func (x *execution) tokensUsed() int64 {
+	if x.r.Auth == nil {
+		return 0
+	}
+	return x.r.Auth.Tokens() - x.tokens
 }
 
 // update changes the run in the ledger, durably, and in x.
