@@ -124,7 +124,8 @@ func (w *faultyWriter) Write(p []byte) (int, error) {
 		if err != nil {
 			return n, err
 		}
-		return len(p), nil
+		// Sent now, so that no Content-Length is made up for a short body.
+		return len(p), http.NewResponseController(w.ResponseWriter).Flush()
 	case FaultCorrupt:
 		spoiled := append([]byte(nil), p...)
 		spoiled[left] ^= 0xff

@@ -194,7 +194,7 @@ func (st *searchState) referenced(line []byte, seen map[string]bool) []store.Ref
 		if in.typ != st.typ {
 			continue
 		}
-		resource, ok := query.Decode(line)
+		resource, ok := query.Decode(line, in.path.Roots())
 		if !ok {
 			continue
 		}

@@ -68,6 +68,7 @@ type client struct {
 	t     testing.TB
 	base  string
 	token string
+	made  int // requests
 	log   func() []Request
 }
 
@@ -113,6 +114,7 @@ func (c *client) do(method, target, body string, header ...string) answered {
 		}
 		req.Header.Add(header[i], header[i+1])
 	}
+	c.made++
 	resp, err := http.DefaultTransport.RoundTrip(req)
 	if err != nil {
 		c.t.Fatal(err)

@@ -120,3 +120,14 @@ func splitUnion(s string) []string {
 	}
 	return append(out, s[start:])
 }
+
+// Roots returns the names of the resource's members that the path begins at.
+func (p *Path) Roots() []string {
+	var out []string
+	for _, b := range p.Branches {
+		for _, m := range b.Steps[0].Members {
+			out = append(out, m.Name)
+		}
+	}
+	return out
+}

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/flue-fhir/flue/export/sandbox/fhirpath"
+	"github.com/flue-fhir/flue/export/sandbox/store"
 	"github.com/flue-fhir/flue/internal/definition"
 )
 
@@ -51,6 +52,7 @@ type Query struct {
 
 	updated    []dateCondition
 	conditions []condition
+	roots      []string // members that the conditions begin at
 }
 
 // Patients is a reference parameter all of whose values are patients.
@@ -156,7 +158,7 @@ func (q *Query) add(name, value string) error {
 			return fail("the modifier :missing takes true or false")
 		}
 		missing := value == "true"
-		q.conditions = append(q.conditions, condition{path: path, missing: &missing})
+		q.condition(condition{path: path, missing: &missing})
 		return nil
 	}
 	if p.Kind == "reference" && (modifier == "" || modifier == "Patient") {
@@ -171,8 +173,13 @@ func (q *Query) add(name, value string) error {
 		_, e.Unsupported = err.(unsupportedError)
 		return e
 	}
-	q.conditions = append(q.conditions, c)
+	q.condition(c)
 	return nil
+}
+
+func (q *Query) condition(c condition) {
+	q.conditions = append(q.conditions, c)
+	q.roots = append(q.roots, c.path.Roots()...)
 }
 
 // unsupportedError marks what may be right but is not known here.
@@ -242,7 +249,7 @@ func (q *Query) MatchLine(line []byte) bool {
 	if len(q.conditions) == 0 {
 		return true
 	}
-	resource, ok := Decode(line)
+	resource, ok := Decode(line, q.roots)
 	if !ok {
 		return false
 	}
@@ -254,12 +261,23 @@ func (q *Query) MatchLine(line []byte) bool {
 	return true
 }
 
-// Decode decodes a line as fhirpath wants it; numbers keep their text.
-func Decode(line []byte) (resource map[string]any, ok bool) {
-	dec := json.NewDecoder(bytes.NewReader(line))
-	dec.UseNumber()
-	err := dec.Decode(&resource)
-	return resource, err == nil && resource != nil
+// Decode decodes the members of a line's object that have these names, as
+// fhirpath wants them: numbers keep their text.
+func Decode(line []byte, names []string) (resource map[string]any, ok bool) {
+	resource = make(map[string]any, len(names))
+	ok = true
+	err := store.Members(line, func(name, value []byte, _, _ int) bool {
+		if !slices.Contains(names, string(name)) {
+			return true
+		}
+		dec := json.NewDecoder(bytes.NewReader(value))
+		dec.UseNumber()
+		var v any
+		ok = dec.Decode(&v) == nil
+		resource[string(name)] = v
+		return ok
+	})
+	return resource, ok && err == nil
 }
 
 func (c *condition) holds(resource map[string]any) bool {

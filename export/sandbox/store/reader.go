@@ -1,8 +1,6 @@
 package store
 
-import (
-	"os"
-)
+import "os"
 
 // Reader reads the rows of one type and their lines. It belongs to one
 // goroutine, which closes it.
@@ -12,7 +10,9 @@ type Reader struct {
 	first int
 	file  *os.File // of the segment that was read last
 	open  uint32
-	line  []byte
+	ahead []byte // of the file, from offset at on
+	at    int64
+	next  int64 // end of the line that was read last
 }
 
 // chunkRows is how many row records are read at a time.
@@ -82,14 +82,37 @@ func (r *Reader) Line(row Row) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		r.file, r.open = f, row.segment
+		r.file, r.open, r.ahead, r.next = f, row.segment, r.ahead[:0], 0
 	}
-	if cap(r.line) < int(row.length) {
-		r.line = make([]byte, int(row.length)+int(row.length)/4)
+	end := row.offset + int64(row.length)
+	if row.offset < r.at || end > r.at+int64(len(r.ahead)) {
+		if err := r.fill(row); err != nil {
+			return nil, err
+		}
 	}
-	r.line = r.line[:row.length]
-	_, err := r.file.ReadAt(r.line, row.offset)
-	return r.line, err
+	r.next = end
+	return r.ahead[row.offset-r.at : end-r.at], nil
+}
+
+// readAhead is how many bytes are read where lines are read in a row.
+const readAhead = 128 << 10
+
+// fill reads the row's line, and what follows when the row is close behind the
+// line that was read last.
+func (r *Reader) fill(row Row) error {
+	size := int64(row.length)
+	if gap := row.offset - r.next; gap >= 0 && gap < readAhead/8 {
+		size = max(size, min(readAhead, r.layer.base.segments[row.segment].Size-row.offset))
+	}
+	if int64(cap(r.ahead)) < size {
+		r.ahead = make([]byte, size+size/4)
+	}
+	r.ahead, r.at = r.ahead[:size], row.offset
+	if _, err := r.file.ReadAt(r.ahead, row.offset); err != nil {
+		r.ahead = r.ahead[:0]
+		return err
+	}
+	return nil
 }
 
 // IDOf returns the id of a line's resource, "" when it has none.
