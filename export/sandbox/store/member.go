@@ -19,7 +19,7 @@ func Members(object []byte, visit func(name, value []byte, start, end int) bool)
 		return nil
 	}
 	for at < len(object) && object[at] == '"' {
-		end, _, ok := s.text(at)
+		end, ok := s.text(at)
 		if !ok {
 			return errNotObject
 		}

@@ -118,23 +118,20 @@ func (s *scanner) space(at int) int {
 }
 
 // text returns the end of the string that begins at the quote at.
-func (s *scanner) text(at int) (end int, escaped, ok bool) {
+func (s *scanner) text(at int) (end int, ok bool) {
 	at++
 	for {
 		quote := bytes.IndexByte(s.line[at:], '"')
 		if quote < 0 {
-			return 0, false, false
+			return 0, false
 		}
 		back := 0
 		for i := at + quote - 1; i >= 0 && s.line[i] == '\\'; i-- {
 			back++
 		}
 		at += quote + 1
-		if back > 0 {
-			escaped = true
-		}
 		if back%2 == 0 {
-			return at, escaped, true
+			return at, true
 		}
 	}
 }
@@ -154,17 +151,17 @@ func (s *scanner) value(at int, n *node, depth int) (int, bool) {
 	case '[':
 		return s.array(at, n, depth)
 	case '"':
-		end, escaped, ok := s.text(at)
+		end, ok := s.text(at)
 		if ok && n.leaf != noLeaf {
-			s.found(n.leaf, s.line[at:end], escaped)
+			s.found(n.leaf, s.line[at:end])
 		}
 		return end, ok
 	}
 	return s.skip(at)
 }
 
-func (s *scanner) found(l leaf, quoted []byte, escaped bool) {
-	if escaped {
+func (s *scanner) found(l leaf, quoted []byte) {
+	if bytes.IndexByte(quoted, '\\') >= 0 {
 		var text string
 		if json.Unmarshal(quoted, &text) == nil {
 			s.emit(l, []byte(text))
@@ -180,7 +177,7 @@ func (s *scanner) object(at int, n *node, depth int) (int, bool) {
 		return at + 1, true
 	}
 	for at < len(s.line) && s.line[at] == '"' {
-		end, _, ok := s.text(at)
+		end, ok := s.text(at)
 		if !ok {
 			return at, false
 		}
@@ -243,7 +240,7 @@ func (s *scanner) skip(at int) (int, bool) {
 	for at < len(s.line) {
 		switch s.line[at] {
 		case '"':
-			end, _, ok := s.text(at)
+			end, ok := s.text(at)
 			if !ok {
 				return at, false
 			}
