@@ -135,8 +135,10 @@ type Body struct {
 	// Encoding is "" or "gzip": by the first bytes of the whole body and not by the
 	// header (F36).
 	Encoding string
-	Offset   int64 // where the bytes start: what was asked for, or 0 when the server cannot resume
-	Length   int64 // of the whole body as sent; -1 when unknown
+	// MediaType is the Content-Type without parameters, "" when Offset is not 0.
+	MediaType string
+	Offset    int64 // where the bytes start: what was asked for, or 0 when the server cannot resume
+	Length    int64 // of the whole body as sent; -1 when unknown
 	// Validator is to be kept with the bytes and given to Open with an offset: a
 	// strong ETag or Last-Modified, and the codings it belongs to. "" when the server
 	// cannot resume.

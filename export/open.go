@@ -127,17 +127,25 @@ func (o *opening) whole(resp *http.Response) (*Body, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !o.any && markup(head, encoding) {
+	if o.any {
+		encoding = headerCoding(resp.Header) // content that is gzip itself stays what it is
+	} else if markup(head, encoding) {
 		return nil, &ProtocolError{Op: "open file", Reason: "the answer is HTML or XML, not NDJSON"} // F35
 	}
 	b := &Body{
 		ReadCloser: buffered{br, resp.Body}, Encoding: encoding,
-		Length: resp.ContentLength, Validator: validatorOf(resp.Header, encoding).String(),
+		Length: resp.ContentLength, MediaType: mediaType(resp.Header), Validator: validatorOf(resp.Header, encoding).String(),
 	}
 	if resp.Uncompressed { // a transport took the compression off: no length, no range of it
 		b.Encoding, b.Length, b.Validator = "", -1, ""
 	}
 	return b, nil
+}
+
+// mediaType is the Content-Type without parameters.
+func mediaType(h http.Header) string {
+	t, _, _ := strings.Cut(h.Get("Content-Type"), ";")
+	return printable(strings.ToLower(strings.TrimSpace(t)), 128)
 }
 
 // peek waits for the first bytes of a body, without waiting for more than a
