@@ -8,30 +8,33 @@ type Dir struct {
 	FS   FS
 	Path string
 
-	mu      sync.Mutex
-	started uint64 // syncs begun
-
-	run      sync.Mutex // held while syncing
+	mu       sync.Mutex
+	ended    *sync.Cond // a sync has ended
+	started  uint64     // syncs begun
 	finished uint64     // number of the last sync that ended
 	err      error      // its result
+	running  bool
 }
 
 // Sync returns when a sync that began after the call has ended.
 func (d *Dir) Sync() error {
 	d.mu.Lock()
-	need := d.started + 1
-	d.mu.Unlock()
-
-	d.run.Lock()
-	defer d.run.Unlock()
-	if d.finished >= need {
-		return d.err
+	defer d.mu.Unlock()
+	if d.ended == nil {
+		d.ended = sync.NewCond(&d.mu)
 	}
-	d.mu.Lock()
-	d.started++
-	number := d.started
-	d.mu.Unlock()
-	d.err = d.FS.SyncDir(d.Path)
-	d.finished = number
+	for need := d.started + 1; d.finished < need; {
+		if d.running {
+			d.ended.Wait()
+			continue
+		}
+		d.running = true
+		d.started++
+		d.mu.Unlock()
+		err := d.FS.SyncDir(d.Path)
+		d.mu.Lock()
+		d.running, d.finished, d.err = false, d.started, err
+		d.ended.Broadcast()
+	}
 	return d.err
 }

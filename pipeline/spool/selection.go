@@ -177,6 +177,7 @@ func (c *chooser) put(table *winners, v *version) error {
 
 // each calls yield with all versions of the type in the order of delivery.
 func (c *chooser) each(ctx context.Context, yield func(*version) error) error {
+	var v version
 	for i, p := range c.parts {
 		t := p.foot.Info.Of(c.typ)
 		if t.Lines == t.WithoutID {
@@ -188,7 +189,7 @@ func (c *chooser) each(ctx context.Context, yield func(*version) error) error {
 			if r.kind != resourceLine || r.typ != ordinal || r.flags&flagNoID != 0 {
 				return true
 			}
-			v := version{id: r.id, updated: r.updated, place: place(i, r.line)}
+			v = version{id: r.id, updated: r.updated, place: place(i, r.line)}
 			if r.flags&flagSubsetted != 0 {
 				v.place |= placeSubset
 			}
