@@ -39,7 +39,14 @@ func (g *generator) resource(typ string) {
 	late := g.int(0, 4, "resourceType late") == 0
 	g.out.WriteString("{")
 	if !late {
-		fmt.Fprintf(&g.out, `"resourceType":%q,`, typ)
+		g.space()
+		g.out.WriteString(`"resourceType"`)
+		g.space()
+		g.out.WriteString(`:`)
+		g.space()
+		fmt.Fprintf(&g.out, `%q`, typ)
+		g.space()
+		g.out.WriteString(`,`)
 	}
 	g.members(definition.Type(typ), 0)
 	if late {

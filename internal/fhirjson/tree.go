@@ -21,7 +21,7 @@ type Tree struct {
 
 	leaves  int    // among Nodes
 	settled int    // how many Nodes valid lines brought
-	header  string // `{"resourceType":"Patient"`
+	header  []byte // `{"resourceType":"Patient"`
 }
 
 // NewTree returns a tree with nothing but its root; nil when R4 has no such
@@ -33,7 +33,7 @@ func NewTree(typ string, limits Limits) *Tree {
 	}
 	t := newTree(s, limits)
 	t.Type = typ
-	t.header = `{"resourceType":"` + typ + `"`
+	t.header = []byte(`{"resourceType":"` + typ + `"`)
 	return t
 }
 

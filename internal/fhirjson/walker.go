@@ -1,6 +1,7 @@
 package fhirjson
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 
@@ -104,15 +105,14 @@ func (w *Walker) resource(only string) int {
 	if b[i] != '{' {
 		return w.fail(i, reasonObject)
 	}
-	open := i
-	t := w.last
-	if t != nil && len(b)-i > len(t.header) && string(b[i:i+len(t.header)]) == t.header {
+	open, t := i, w.last
+	if t != nil && bytes.HasPrefix(b[i:], t.header) {
 		w.begin(t, t.Type, only)
 		w.names.add(b, 0, i+len(`{"`), len("resourceType"))
 		i = space(b, i+len(t.header))
 	} else {
 		t = w.find(i, only)
-		i++
+		i = w.firstMember(t, i+1)
 	}
 	i = w.members(t, i, open)
 	if i < 0 {
@@ -123,6 +123,26 @@ func (w *Walker) resource(only string) int {
 	}
 	t.settled = len(t.Nodes)
 	return i
+}
+
+// firstMember returns the place behind the resourceType of t when that stands
+// in the first member, with white space around it; otherwise i.
+func (w *Walker) firstMember(t *Tree, i int) int {
+	b := w.line
+	name := space(b, i)
+	if t.Type == "" || !bytes.HasPrefix(b[name:], []byte(`"resourceType"`)) {
+		return i
+	}
+	colon := space(b, name+len(`"resourceType"`))
+	if colon >= len(b) || b[colon] != ':' {
+		return i
+	}
+	value := space(b, colon+1)
+	if !bytes.HasPrefix(b[value:], t.header[len(`{"resourceType":`):]) {
+		return i
+	}
+	w.names.add(b, 0, name+1, len("resourceType"))
+	return space(b, value+len(t.Type)+len(`""`))
 }
 
 // members walks the members of the resource that begins at open, of which i may
