@@ -72,26 +72,28 @@ func (s *Server) startJob(req *exportRequest, rt *route, view *store.View, at ti
 		ready: make(chan struct{}), cancel: cancel,
 	}
 	j.dir = filepath.Join(s.temp, j.id)
-	if err := os.Mkdir(j.dir, 0o700); err != nil {
+	if err := os.MkdirAll(j.dir, 0o700); err != nil {
 		cancel()
 		return nil, err
 	}
-	if !s.admit(j) {
-		cancel()
-		return nil, errors.Join(&busyError{}, os.Remove(j.dir))
-	}
-	s.work.Go(func() {
+	s.purge()
+	run := func() {
 		defer close(j.ready)
 		defer cancel()
 		if j.failed = s.write(ctx, j); j.failed != nil && ctx.Err() == nil {
 			s.log().Error("export failed", "export", j.id, "error", j.failed)
 		}
-	})
+	}
+	if !s.admit(j, run) {
+		cancel()
+		return nil, errors.Join(&busyError{}, os.Remove(j.dir))
+	}
 	return j, nil
 }
 
-// admit registers the job unless its client has too many that are running.
-func (s *Server) admit(j *job) bool {
+// admit registers the job and runs it, unless its client has too many that are
+// running, or the server is closed.
+func (s *Server) admit(j *job, run func()) bool {
 	s.jobs.mu.Lock()
 	defer s.jobs.mu.Unlock()
 	running := 0
@@ -107,7 +109,35 @@ func (s *Server) admit(j *job) bool {
 		s.jobs.byID = map[string]*job{}
 	}
 	s.jobs.byID[j.id] = j
+	s.work.Go(run)
 	return true
+}
+
+// purge drops the exports that have expired.
+func (s *Server) purge() {
+	s.jobs.mu.Lock()
+	var old []*job
+	for _, j := range s.jobs.byID {
+		if s.expired(j) {
+			old = append(old, j)
+		}
+	}
+	s.jobs.mu.Unlock()
+	for _, j := range old {
+		if err := s.drop(j); err != nil {
+			s.log().Warn("an export's files remain", "export", j.id, "error", err)
+		}
+	}
+}
+
+// expired reports whether an export is no longer to be found.
+func (s *Server) expired(j *job) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if s.JobExpiry > 0 && !j.complete.IsZero() && s.now().Sub(j.complete) >= s.JobExpiry {
+		j.expired = true
+	}
+	return j.expired
 }
 
 // over reports whether the export is no longer running.
@@ -128,12 +158,7 @@ func (s *Server) job(id, client string) (*job, bool) {
 	if j == nil || j.client != client {
 		return nil, false
 	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if s.JobExpiry > 0 && !j.complete.IsZero() && s.now().Sub(j.complete) >= s.JobExpiry {
-		j.expired = true
-	}
-	return j, !j.expired
+	return j, !s.expired(j)
 }
 
 // drop forgets an export, ends it when it is running and removes its files.
@@ -226,10 +251,9 @@ func (s *Server) writeType(ctx context.Context, j *job, typ string) error {
 		if err != nil {
 			return err
 		}
-		for _, p := range pieces {
-			j.output = append(j.output, newFile(typ, p, s.Data.Dir(), false))
+		for i, p := range pieces {
+			j.output = append(j.output, newFile(typ, i+1, p, s.Data.Dir(), false))
 		}
-		number(j.output, typ)
 		return nil
 	}
 	out := &fileWriter{job: j, typ: typ, size: orElse(s.FileSize, defaultFileSize), lines: s.FileLines}

@@ -154,11 +154,13 @@ func (s *Server) resolve(req *exportRequest, view *store.View) error {
 		return nil
 	}
 	kept := []string{}
+	isMember := make(map[string]bool, len(members))
+	for _, id := range members {
+		isMember[id] = true
+	}
 	for _, id := range req.patients {
-		var found bool
-		if req.level == levelGroup {
-			found = slices.Contains(members, id)
-		} else {
+		found := isMember[id]
+		if req.level != levelGroup {
 			var err error
 			if _, found, err = view.Find("Patient", id); err != nil {
 				return err

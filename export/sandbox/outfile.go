@@ -15,22 +15,12 @@ import (
 	"github.com/samply/golang-fhir-models/fhir-models/fhir"
 )
 
-// newFile describes a piece. Its tag is made of where the bytes lie, which do
-// not change for as long as the index or the job lives.
-func newFile(typ string, p store.Piece, scope string, owned bool) *outFile {
+// newFile describes the n-th file of a type, from 1: Patient.000001.ndjson. Its
+// tag is made of where the bytes lie, which do not change for as long as the
+// index or the job, the scope, lives.
+func newFile(typ string, n int, p store.Piece, scope string, owned bool) *outFile {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%d\x00%d", scope, p.Path, p.Offset, p.Length))
-	return &outFile{typ: typ, tag: hex.EncodeToString(sum[:12]), piece: p, owned: owned}
-}
-
-// number names the files of a type: Patient.000001.ndjson.
-func number(files []*outFile, typ string) {
-	n := 0
-	for _, f := range files {
-		if f.typ == typ {
-			n++
-			f.name = fmt.Sprintf("%s.%06d.ndjson", typ, n)
-		}
-	}
+	return &outFile{typ: typ, name: fmt.Sprintf("%s.%06d.ndjson", typ, n), tag: hex.EncodeToString(sum[:12]), piece: p, owned: owned}
 }
 
 // fileWriter writes a type's lines into the job's folder, a new file whenever
@@ -76,8 +66,7 @@ func (w *fileWriter) finish() error {
 	}
 	err := errors.Join(w.out.Flush(), w.file.Close())
 	w.file = nil
-	w.files = append(w.files, newFile(w.typ, w.piece, w.job.id, true))
-	number(w.files, w.typ)
+	w.files = append(w.files, newFile(w.typ, len(w.files)+1, w.piece, w.job.id, true))
 	return err
 }
 

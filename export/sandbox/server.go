@@ -147,14 +147,14 @@ func (s *Server) start() error {
 
 const tempPrefix = "exports-"
 
-// sweep removes the folders of servers that were killed days ago.
+// sweep removes the folders of servers that were killed a week ago.
 func sweep(parent string, now time.Time) {
 	old, err := filepath.Glob(filepath.Join(parent, tempPrefix+"*"))
 	if err != nil {
 		return
 	}
 	for _, dir := range old {
-		if info, err := os.Stat(dir); err == nil && now.Sub(info.ModTime()) > 48*time.Hour {
+		if info, err := os.Stat(dir); err == nil && now.Sub(info.ModTime()) > 7*24*time.Hour {
 			_ = os.RemoveAll(dir) // tried again at the next start
 		}
 	}
@@ -166,7 +166,9 @@ func (s *Server) Close() error {
 	if s.start() != nil && s.temp == "" {
 		return nil
 	}
+	s.jobs.mu.Lock() // no export begins after this
 	s.cancel()
+	s.jobs.mu.Unlock()
 	s.work.Wait()
 	if err := os.RemoveAll(s.temp); err != nil {
 		return fmt.Errorf("close sandbox: %w", err)
