@@ -9,9 +9,10 @@ import (
 )
 
 func FuzzParseKey(f *testing.F) {
-	f.Add(must(rsaKey().PrivatePEM()), "")
-	f.Add(must(ecKey().PrivatePEM()), "kid")
-	f.Add(must(Keys{ecKey(), rsaKey()}.PrivateJWKS()), "ec")
+	r, e := must(ParseKey([]byte(rfc7517Key), "")), must(ParseKey([]byte(rfc7517EC), ""))
+	f.Add(must(r.PrivatePEM()), "")
+	f.Add(must(e.PrivatePEM()), "kid")
+	f.Add(must(Keys{e, r}.PrivateJWKS()), "1")
 	f.Add([]byte(`{"kty":"EC","crv":"P-384","d":"AQ","x":"AQ","y":"AQ"}`), "")
 	f.Add([]byte(`{"kty":"RSA","n":"AQ","e":"AQAB","d":"AQ","p":"AQ","q":"AQ"}`), "")
 	f.Add([]byte("-----BEGIN EC PRIVATE KEY-----\nMAA=\n-----END EC PRIVATE KEY-----"), "x")
@@ -37,8 +38,9 @@ func FuzzParseKey(f *testing.F) {
 }
 
 func FuzzParseJWKS(f *testing.F) {
-	f.Add(must(json.Marshal(Keys{rsaKey(), ecKey()}.JWKS())))
-	f.Add(must(Keys{ecKey()}.PrivateJWKS()))
+	r, e := must(ParseKey([]byte(rfc7517Key), "")), must(ParseKey([]byte(rfc7517EC), ""))
+	f.Add(must(json.Marshal(Keys{r, e}.JWKS())))
+	f.Add(must(Keys{e}.PrivateJWKS()))
 	f.Add([]byte(`{"keys":[{"kty":"oct","k":"x"},{"kty":"RSA","n":1}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		set, err := ParseJWKS(data)

@@ -20,19 +20,6 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// The example of RFC 7638 section 3.1.
-func TestThumbprintOfRFC7638(t *testing.T) {
-	const set = `{"keys":[{"kty":"RSA","n":"0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw","e":"AQAB","alg":"RS256","kid":"2011-04-29"}]}`
-	jwks, err := ParseJWKS([]byte(set))
-	if err != nil {
-		t.Fatal(err)
-	}
-	const want = "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
-	if got := jwks.Keys[0].Thumbprint(); got != want {
-		t.Errorf("got %s, want %s", got, want)
-	}
-}
-
 func TestP1GenerateKeyPairs(t *testing.T) {
 	rsaPair, err := GenerateRSAKeyPair("default")
 	if err != nil {

@@ -221,3 +221,33 @@ func TestF10TokenEndpointRedirectsAreNotFollowed(t *testing.T) {
 		}
 	}
 }
+
+// F2: who is refused asks once more, with a fresh JWT, and not again.
+func TestF2RejectedClientRetriesOnce(t *testing.T) {
+	for _, code := range []string{"invalid_client", "unauthorized_client", "invalid_grant"} {
+		synctest.Test(t, func(t *testing.T) {
+			e := &endpoint{t: t, answer: func(int, call) *http.Response { return refuse(code) }}
+			_, err := newClient(e).Token(t.Context())
+			wantError(t, err, "auth", code, "")
+			if e.count() != 2 || e.call(0).claims["jti"] == e.call(1).claims["jti"] {
+				t.Errorf("%s: got %d requests, want 2 with different jtis", code, e.count())
+			}
+		})
+	}
+}
+
+// F3: what was asked for is in the hint, and nothing is tried again, also with a key that
+// has worked before (F9).
+func TestF3InvalidScopeIsNotRetried(t *testing.T) {
+	e := &endpoint{t: t}
+	c := newClient(e)
+	c.Scopes = []string{"system/Patient.rs", "system/Unicorn.rs"}
+	tok := must(c.Token(t.Context()))
+	e.answer = func(int, call) *http.Response { return refuse("invalid_scope") }
+	c.Invalidate(tok.AccessToken)
+	_, err := c.Token(t.Context())
+	wantError(t, err, "auth", "invalid_scope", "system/Patient.rs system/Unicorn.rs")
+	if e.count() != 2 {
+		t.Errorf("got %d requests, want the good one and one refusal", e.count())
+	}
+}
