@@ -55,6 +55,8 @@ func (e *RefusedError) Hint() string {
 		return "the client may not export this: ask for the scopes of every type of the job, and Group for a group export"
 	case http.StatusNotFound:
 		return "check the server's URL, the level and the group id; the server may have no bulk export: mode search reads it by searches"
+	case http.StatusRequestURITooLong, http.StatusRequestHeaderFieldsTooLarge:
+		return "the job names too much for a URL: set post: true"
 	case http.StatusMethodNotAllowed, http.StatusUnsupportedMediaType:
 		return "the server takes no POST, which the patients parameter needs"
 	case http.StatusBadRequest, http.StatusUnprocessableEntity:

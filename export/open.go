@@ -134,7 +134,7 @@ func (o *opening) whole(resp *http.Response) (*Body, error) {
 	}
 	b := &Body{
 		ReadCloser: buffered{br, resp.Body}, Encoding: encoding,
-		Length: resp.ContentLength, MediaType: mediaType(resp.Header), Validator: validatorOf(resp.Header, encoding).String(),
+		Length: resp.ContentLength, MediaType: mediaType(resp.Header), Validator: validatorOf(resp.Header, encoding, resp.ContentLength).String(),
 	}
 	if resp.Uncompressed { // a transport took the compression off: no length, no range of it
 		b.Encoding, b.Length, b.Validator = "", -1, ""
@@ -193,8 +193,12 @@ func resumed(resp *http.Response, offset int64, v validator) (*Body, error) {
 	switch {
 	case !ok, start != offset, total >= 0 && end >= total,
 		length >= 0 && length != end-start+1,
+		total >= 0 && v.length >= 0 && total != v.length,
 		v.changed(resp.Header), headerCoding(resp.Header) != v.coding:
 		return nil, errStartOver
+	}
+	if total < 0 {
+		total = v.length
 	}
 	return &Body{
 		ReadCloser: resp.Body, Encoding: v.encoding, Offset: offset, Length: total, Validator: v.String(),

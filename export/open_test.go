@@ -67,7 +67,7 @@ func TestP33Request(t *testing.T) {
 	if h.Get("Accept") != "application/fhir+ndjson" || h.Get("Accept-Encoding") != "gzip" || h.Get("Range") != "" || h.Get("If-Range") != "" {
 		t.Errorf("headers %v", h)
 	}
-	if got := read(t, b); got != ndjson || b.Encoding != "" || b.Length != int64(len(ndjson)) || b.Validator != `"v1"` || b.Offset != 0 {
+	if got := read(t, b); got != ndjson || b.Encoding != "" || b.Length != int64(len(ndjson)) || b.Validator != `//`+strconv.Itoa(len(ndjson))+`;"v1"` || b.Offset != 0 {
 		t.Errorf("%q, %+v", got, b)
 	}
 }
@@ -129,19 +129,26 @@ func TestF34Validators(t *testing.T) {
 		header []string
 		want   string
 	}{
-		{"strong", []string{"Etag", `"a"`}, `"a"`},
-		{"strong, gzip", []string{"Etag", `"a"`, "Content-Encoding", "gzip"}, `gzip/;"a"`},
+		{"strong", []string{"Etag", `"a"`}, `//9;"a"`},
+		{"strong, gzip", []string{"Etag", `"a"`, "Content-Encoding", "gzip"}, `gzip//9;"a"`},
 		{"weak", []string{"Etag", `W/"a"`, "Last-Modified", old, "Date", httpDate(now)}, ""},
 		{"unquoted", []string{"Etag", `a`}, ""},
-		{"date", []string{"Last-Modified", old, "Date", httpDate(now)}, old},
+		{"date", []string{"Last-Modified", old, "Date", httpDate(now)}, "//9;" + old},
 		{"date too young", []string{"Last-Modified", httpDate(now), "Date", httpDate(now)}, ""},
 		{"date alone", []string{"Last-Modified", old}, ""},
 		{"no ranges", []string{"Etag", `"a"`, "Accept-Ranges", "none"}, ""},
 		{"none", nil, ""},
 	} {
-		if got := validatorOf(reply(200, "", tc.header...).header, "").String(); got != tc.want || parseValidator(got).String() != got {
+		if got := validatorOf(reply(200, "", tc.header...).header, "", 9).String(); got != tc.want || parseValidator(got).String() != got {
 			t.Errorf("%s: %q, want %q", tc.name, got, tc.want)
 		}
+	}
+	zip := reply(200, "", "Etag", `"a"`, "Content-Encoding", "gzip").header
+	if got := validatorOf(zip, "gzip", -1).String(); got != "" {
+		t.Errorf("compressed as it is sent: %q", got)
+	}
+	if got := validatorOf(reply(200, "", "Etag", `"a"`).header, "", -1).String(); got != `"a"` || parseValidator(got).String() != got {
+		t.Errorf("unknown length: %q", got)
 	}
 }
 
@@ -187,7 +194,7 @@ func TestF34ResumeEveryByte(t *testing.T) {
 	// The file changed: from the start, whatever was asked for.
 	etag = `"v2"`
 	b, err := c.Open(t.Context(), file(s.URL+"/f"), 5, `"v1"`)
-	if err != nil || b.Offset != 0 || read(t, b) != ndjson || b.Validator != `"v2"` {
+	if err != nil || b.Offset != 0 || read(t, b) != ndjson || !strings.HasSuffix(b.Validator, `;"v2"`) {
 		t.Errorf("changed file: %v %+v", err, b)
 	}
 	// Without a validator nothing is resumed.
@@ -210,13 +217,14 @@ func TestF34BadRangesStartOver(t *testing.T) {
 		"206 of other length":     reply(206, tail+"x", "Content-Range", "bytes 5-"+last+"/"+size),
 		"206 of another version":  reply(206, tail, "Content-Range", "bytes 5-"+last+"/"+size, "Etag", `"v2"`),
 		"206 in another coding":   reply(206, tail, "Content-Range", "bytes 5-"+last+"/"+size, "Content-Encoding", "gzip"),
+		"206 of another total":    reply(206, tail, "Content-Range", "bytes 5-"+last+"/99999"),
 		"206 multipart":           reply(206, "--b", "Content-Type", "multipart/byteranges; boundary=b"),
 		"416 of another size":     reply(416, "", "Content-Range", "bytes */3"),
 		"416 without a size":      reply(416, ""),
 		"416 of another version":  reply(416, "", "Content-Range", "bytes */5", "Etag", `"v2"`),
 	} {
 		f := answers(a, reply(200, ndjson))
-		b, err := clientOf(f).Open(t.Context(), file(base+"/f"), 5, `"v1"`)
+		b, err := clientOf(f).Open(t.Context(), file(base+"/f"), 5, `//`+size+`;"v1"`)
 		if err != nil || b.Offset != 0 || read(t, b) != ndjson || f.count() != 2 {
 			t.Errorf("%s: %v %+v after %d requests", name, err, b, f.count())
 			continue
@@ -226,7 +234,7 @@ func TestF34BadRangesStartOver(t *testing.T) {
 		}
 	}
 	// 416 at the very end: everything was there before the connection broke.
-	b, err := clientOf(answers(reply(416, "", "Content-Range", "bytes */5"))).Open(t.Context(), file(base+"/f"), 5, `gzip/gzip;"v1"`)
+	b, err := clientOf(answers(reply(416, "", "Content-Range", "bytes */5"))).Open(t.Context(), file(base+"/f"), 5, `gzip/gzip/5;"v1"`)
 	if err != nil || b.Offset != 5 || b.Length != 5 || b.Encoding != "gzip" || read(t, b) != "" {
 		t.Errorf("at the end: %v %+v", err, b)
 	}

@@ -25,8 +25,9 @@ import (
 const (
 	// MaxOutcome bounds the body of an error answer, in bytes.
 	MaxOutcome = 1 << 20
-	// DefaultIdle is how long a server may keep silent within one answer.
-	DefaultIdle = 2 * time.Minute
+	// DefaultIdle is how long a server may keep silent within one answer: longer
+	// than the searches and the balancers that are patient with them.
+	DefaultIdle = 5 * time.Minute
 	// UserAgent is sent where nobody set another one.
 	UserAgent = "flue (+https://github.com/flue-fhir/flue)"
 )

@@ -1,6 +1,7 @@
 package fhirhttp
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -42,6 +43,9 @@ const (
 //
 // Source: https://hl7.org/fhir/R4/operationoutcome.html
 func ParseOutcome(body []byte, words ...string) (issues []Issue, ok bool) {
+	if !bytes.Contains(body, []byte("OperationOutcome")) {
+		return nil, false // most bodies are large and none
+	}
 	var oo struct {
 		ResourceType string `json:"resourceType"`
 		Issue        []struct {
