@@ -26,7 +26,8 @@ type conversion struct {
 	Delivered  int64        `json:"delivered"`
 	Published  int64        `json:"published"`
 	Superseded int64        `json:"superseded"`
-	Left       int          `json:"left,omitempty"` // columns without room
+	Left       int          `json:"left,omitempty"`     // columns without room
+	Repeated   int64        `json:"repeated,omitempty"` // lines with the id of another one
 	Files      []sinks.File `json:"files"`
 	Losses     sinks.Losses `json:"losses"`
 	Schema     []byte       `json:"schema,omitempty"`
@@ -195,7 +196,11 @@ func (c *converter) make(ctx context.Context, typ, input string, parts []*spool.
 		if err := c.budget.free.Acquire(ctx, memory); err != nil {
 			return context.Cause(ctx)
 		}
-		sel, err := c.x.spool.Select(ctx, typ, parts, memory)
+		sel, err := c.x.spool.Select(ctx, typ, parts, spool.SelectOptions{
+			Memory: memory,
+			// A server's files are what it holds; its pages repeat what they like (F53).
+			KeepUndated: c.x.r.Job.Export.Mode != "search",
+		})
 		c.budget.give(memory)
 		if err != nil {
 			return err
@@ -207,7 +212,7 @@ func (c *converter) make(ctx context.Context, typ, input string, parts []*spool.
 		}
 		in.Columns = sel.Tree
 		base.Delivered, base.Published, base.Superseded = sel.Delivered, sel.Published, sel.Superseded
-		base.Left = sel.Left
+		base.Left, base.Repeated = sel.Left, sel.Repeated
 		c.x.step("selected")
 	}
 	group, gctx := errgroup.WithContext(ctx)

@@ -313,6 +313,7 @@ func (x *execution) manifest(ctx context.Context, counts []sinks.TypeCount, deli
 		m.BaseStarted = timeOrNil(p.BaseTime)
 	}
 	m.Watermarks = p.watermarks(mark(run.TransactionTime, run.KickoffDate, e.Until, x.r.Job.Policies.Overlap), counts)
+	repeated := map[string]bool{}
 	for _, rec := range conversions {
 		if rec.Sink == extras {
 			continue
@@ -327,6 +328,10 @@ func (x *execution) manifest(ctx context.Context, counts []sinks.TypeCount, deli
 				m.Schemas[rec.Sink] = map[string]string{}
 			}
 			m.Schemas[rec.Sink][rec.Type] = string(v.Schema)
+		}
+		if v.Repeated > 0 && !repeated[rec.Type] {
+			repeated[rec.Type] = true
+			x.warn("repeated-ids", "lines of "+rec.Type+" have the id of another one and no lastUpdated tells which is newer: all are published", v.Repeated)
 		}
 		if v.Left > 0 {
 			x.warn("columns-left", "elements of "+rec.Type+" have no column of their own, there are too many", int64(v.Left))

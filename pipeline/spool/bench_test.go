@@ -111,7 +111,7 @@ func BenchmarkSelect(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		s, err := r.Select(b.Context(), "Patient", parts, 0)
+		s, err := r.Select(b.Context(), "Patient", parts, SelectOptions{})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -32,7 +32,7 @@ func landLines(t testing.TB, r *Run, key string, lines ...string) *Part {
 
 func selectLines(t testing.TB, r *Run, typ string, memory int64, parts ...*Part) *Selection {
 	t.Helper()
-	s, err := r.Select(t.Context(), typ, parts, memory)
+	s, err := r.Select(t.Context(), typ, parts, SelectOptions{Memory: memory})
 	if err != nil {
 		t.Fatalf("Select: %v", err)
 	}
@@ -288,7 +288,7 @@ func TestSelectAgainstModel(t *testing.T) {
 			}
 		}
 		for _, memory := range []int64{1, 2_000, 10_000, 0} {
-			s, err := r.Select(t.Context(), "Patient", parts, memory)
+			s, err := r.Select(t.Context(), "Patient", parts, SelectOptions{Memory: memory})
 			if err != nil {
 				rt.Fatal(err)
 			}
@@ -351,7 +351,45 @@ func TestI3UnreadableIndexFailsTheView(t *testing.T) {
 	if _, err := io.ReadAll(body); !errors.As(err, &damaged) || damaged.Hint() == "" {
 		t.Errorf("reading ended with %v, want a *DamagedError", err)
 	}
-	if _, err := r.Select(t.Context(), "Patient", []*Part{p}, 0); !errors.As(err, &damaged) {
+	if _, err := r.Select(t.Context(), "Patient", []*Part{p}, SelectOptions{}); !errors.As(err, &damaged) {
 		t.Errorf("Select returned %v, want a *DamagedError", err)
+	}
+}
+
+// TestI3UndatedLinesAreKept: in a bulk export two lines of one id are reduced to
+// one only where lastUpdated tells which; a body that came twice counts once.
+func TestI3UndatedLinesAreKept(t *testing.T) {
+	a, b := resource("Patient", "a", "", ""), resource("Patient", "a", "", `,"versionId":"2"`)
+	dated, newer := resource("Patient", "a", "2024-01-01T00:00:00Z", ""), resource("Patient", "a", "2024-01-02T00:00:00Z", "")
+	part := resource("Patient", "a", "", subsetted)
+	for name, c := range map[string]struct {
+		bodies   [][]string
+		want     []string
+		repeated int64
+	}{
+		"InOneBody":       {[][]string{{a, b, a}}, []string{a, b, a}, 2},
+		"InTwoBodies":     {[][]string{{a}, {b}}, []string{a, b}, 1},
+		"SameBodyTwice":   {[][]string{{a, b}, {a, b}}, []string{a, b}, 1},
+		"BodyWithoutIDs":  {[][]string{{resource("Patient", "", "", "")}, {resource("Patient", "", "", "")}}, []string{resource("Patient", "", "", "")}, 0},
+		"DatedStillFight": {[][]string{{dated, a, newer}}, []string{a, newer}, 0},
+		"PartialLoses":    {[][]string{{part, dated}}, []string{dated}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, memory := range []int64{0, 1} {
+				r := newRun(t)
+				var parts []*Part
+				for i, lines := range c.bodies {
+					parts = append(parts, landLines(t, r, fmt.Sprint(i), lines...))
+				}
+				s, err := r.Select(t.Context(), "Patient", parts, SelectOptions{Memory: memory, KeepUndated: true})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer s.Close()
+				if got := published(t, s); !slices.Equal(got, c.want) || s.Repeated != c.repeated {
+					t.Errorf("memory %d: published %q, %d repeated; want %q, %d", memory, got, s.Repeated, c.want, c.repeated)
+				}
+			}
+		})
 	}
 }

@@ -20,6 +20,9 @@ type Selection struct {
 	Published  int64
 	Superseded int64
 	Left       int // leaves that had no room in Tree
+	// Repeated counts the published lines that have the id of another one, with
+	// nothing to tell which is newer; see SelectOptions.KeepUndated.
+	Repeated int64
 
 	losers *losers
 }
@@ -27,14 +30,24 @@ type Selection struct {
 // Close frees what the selection holds.
 func (s *Selection) Close() error { return s.losers.close() }
 
+// SelectOptions say how lines of the same id are taken.
+type SelectOptions struct {
+	Memory int64 // bytes of the tables (I8); 0 means 64 MiB
+	// KeepUndated publishes every full line without a lastUpdated: where nothing
+	// tells which of two lines is newer, none may be dropped (I3). Without it they
+	// are older than any that has one, and the one delivered last wins.
+	KeepUndated bool
+}
+
 // Select decides which lines of a type are published: of the lines with the
 // same id the one with the newest lastUpdated, among equals the one delivered
 // last, and a SUBSETTED line only where no full one came (F48, F53). Lines
-// without an id are all published. parts are in the order of delivery. memory
-// bounds the bytes of the tables (I8); 0 means 64 MiB. The result depends on
+// without an id are all published, and of a body that was delivered twice none
+// but once (F27). parts are in the order of delivery. The result depends on
 // nothing but the parts, and so is the same after a crash (I5). The caller
 // closes it after the last use of its views.
-func (r *Run) Select(ctx context.Context, typ string, parts []*Part, memory int64) (*Selection, error) {
+func (r *Run) Select(ctx context.Context, typ string, parts []*Part, o SelectOptions) (*Selection, error) {
+	memory := o.Memory
 	if memory <= 0 {
 		memory = defaultMemory
 	}
@@ -42,9 +55,10 @@ func (r *Run) Select(ctx context.Context, typ string, parts []*Part, memory int6
 		return nil, fmt.Errorf("select %s: more than %d parts", typ, maxParts)
 	}
 	s := &Selection{Type: typ, losers: &losers{dir: r.dir.Path, limit: int(max(memory/4/8, 64))}}
-	c := chooser{run: r, typ: typ, parts: parts, memory: memory / 2, losers: s.losers, lost: make([]int64, len(parts))}
+	c := chooser{run: r, typ: typ, parts: parts, memory: memory / 2, keep: o.KeepUndated, losers: s.losers, lost: make([]int64, len(parts))}
 	err := c.choose(ctx)
 	if err == nil {
+		s.Repeated = c.repeated
 		err = s.describe(ctx, parts, c.lost)
 	}
 	if err != nil {
@@ -108,27 +122,39 @@ type chooser struct {
 	typ    string
 	parts  []*Part
 	memory int64
+	keep   bool // SelectOptions.KeepUndated
 	losers *losers
 	lost   []int64 // by part
+
+	again    []bool // by part: its body is that of an earlier one
+	repeated int64
 }
 
 // choose fills losers: with one table when it fits the memory, otherwise with
 // one for each bucket of ids.
 func (c *chooser) choose(ctx context.Context) error {
 	var versions int64
-	for _, p := range c.parts {
+	var repeats bool
+	seen := make(map[string]bool, len(c.parts))
+	c.again = make([]bool, len(c.parts))
+	for i, p := range c.parts {
 		t := p.foot.Info.Of(c.typ)
 		versions += t.Lines - t.WithoutID
+		if t.Lines > 0 {
+			c.again[i] = seen[p.foot.Info.SHA256]
+			repeats = repeats || c.again[i]
+			seen[p.foot.Info.SHA256] = true
+		}
 	}
-	if versions < 2 {
+	if versions < 2 && !repeats {
 		return nil
 	}
 	if tableBytes(versions) <= c.memory {
 		table := newWinners(versions)
-		return c.each(ctx, func(v *version) error { return c.put(table, v) })
+		return c.each(ctx, func(v *version) error { return c.put(table, v) }, c.lose)
 	}
 	room := max(c.memory-maxBuckets*bucketBuffer, c.memory/4, 1)
-	n := int(min(tableBytes(versions)*5/4/room+1, versions))
+	n := int(max(min(tableBytes(versions)*5/4/room+1, versions), 1))
 	for from := 0; from < n; from += maxBuckets {
 		if err := c.chooseBuckets(ctx, from, min(from+maxBuckets, n), n); err != nil {
 			return err
@@ -149,6 +175,11 @@ func (c *chooser) chooseBuckets(ctx context.Context, from, to, n int) error {
 			return b.add(i-from, v)
 		}
 		return nil
+	}, func(place uint64) error {
+		if from > 0 {
+			return nil // lost with the first buckets
+		}
+		return c.lose(place)
 	})
 	if err != nil {
 		return err
@@ -171,27 +202,46 @@ func (c *chooser) put(table *winners, v *version) error {
 	if !lost {
 		return nil
 	}
+	if c.keep && v.undated() {
+		c.repeated++
+		return nil
+	}
+	return c.lose(loser)
+}
+
+func (c *chooser) lose(loser uint64) error {
 	c.lost[loser>>placeLine]++
 	return c.losers.add(loser)
 }
 
-// each calls yield with all versions of the type in the order of delivery.
-func (c *chooser) each(ctx context.Context, yield func(*version) error) error {
+// each calls yield with all versions of the type in the order of delivery, but
+// again with the places of the lines of bodies that came before.
+func (c *chooser) each(ctx context.Context, yield func(*version) error, again func(place uint64) error) error {
 	var v version
 	for i, p := range c.parts {
 		t := p.foot.Info.Of(c.typ)
-		if t.Lines == t.WithoutID {
+		if t.Lines == 0 || t.Lines == t.WithoutID && !c.again[i] {
 			continue
 		}
 		ordinal := slices.Index(p.foot.Names, c.typ)
 		var failed error
 		err := p.eachRecord(ctx, func(r *record) bool {
-			if r.kind != resourceLine || r.typ != ordinal || r.flags&flagNoID != 0 {
+			if r.kind != resourceLine || r.typ != ordinal {
+				return true
+			}
+			if c.again[i] {
+				failed = again(place(i, r.line))
+				return failed == nil
+			}
+			if r.flags&flagNoID != 0 {
 				return true
 			}
 			v = version{id: r.id, updated: r.updated, place: place(i, r.line)}
 			if r.flags&flagSubsetted != 0 {
 				v.place |= placeSubset
+			}
+			if c.keep && v.undated() {
+				v.apart()
 			}
 			failed = yield(&v)
 			return failed == nil

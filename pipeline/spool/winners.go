@@ -31,6 +31,17 @@ func (v *version) beats(w *version) bool {
 	return v.updated >= w.updated
 }
 
+// undated reports whether nothing tells how new the version is.
+func (v *version) undated() bool { return v.updated == noTime && v.place&placeSubset == 0 }
+
+// apart gives an undated version a name of its own, so that it meets only other
+// undated versions of the resource.
+func (v *version) apart() {
+	for i := range v.id {
+		v.id[i] = ^v.id[i]
+	}
+}
+
 // winners is a hash table from resources to their best version so far.
 type winners struct {
 	slots  []version
