@@ -32,12 +32,20 @@ func (w *jsonEvents) observe(e pipeline.Event) {
 	if e.Code != "" {
 		attrs = append(attrs, slog.String("code", e.Code))
 	}
-	p := e.Progress
-	attrs = append(attrs,
-		slog.Int64("filesDone", p.FilesDone), slog.Int64("files", p.Files), slog.Int64("resources", p.Resources),
-		slog.Int64("bytesRead", p.BytesRead), slog.Int("typesDone", p.TypesDone), slog.Int("types", p.Types),
-		slog.Int64("tokens", p.Tokens), slog.Int64("retries", p.Retries))
+	for _, total := range totals(e.Progress) {
+		if total.Value.Int64() != 0 {
+			attrs = append(attrs, total)
+		}
+	}
 	w.log.LogAttrs(context.Background(), levelOf(e), textOf(e), attrs...)
+}
+
+func totals(p pipeline.Progress) []slog.Attr {
+	return []slog.Attr{
+		slog.Int64("filesDone", p.FilesDone), slog.Int64("files", p.Files), slog.Int64("resources", p.Resources),
+		slog.Int64("bytesRead", p.BytesRead), slog.Int64("typesDone", int64(p.TypesDone)),
+		slog.Int64("tokens", p.Tokens), slog.Int64("retries", p.Retries),
+	}
 }
 
 // textEvents writes each event as a line of text.
@@ -70,7 +78,7 @@ func due(last *time.Time, e pipeline.Event) bool {
 	if e.Kind != "progress" && e.Kind != "file" {
 		return true
 	}
-	if e.Time.Sub(*last) < progressEvery {
+	if e.Progress.FilesDone == 0 && e.Progress.BytesRead == 0 || e.Time.Sub(*last) < progressEvery {
 		return false
 	}
 	*last = e.Time

@@ -49,7 +49,7 @@ func (a *app) jwksCommand() *cobra.Command {
 		Short: "Print the public key set to register with a server",
 		Long: `Print the public keys of a server of the configuration, or of a key file, as a JWK
 Set. Only public members are in it.`,
-		Args:              cobra.MaximumNArgs(1),
+		Args:              atMost("SERVER"),
 		ValidArgsFunction: a.completeServers,
 		RunE: func(_ *cobra.Command, args []string) error {
 			keys, err := a.serverKeys(args, file)

@@ -61,6 +61,7 @@ func (l *live) redraw() {
 			l.above(nil)
 		case <-l.stop:
 			l.above(nil)
+			_, _ = io.WriteString(l.out, "\n")
 			return
 		}
 	}
@@ -143,8 +144,8 @@ func (l *live) picture() []string {
 		lines = append(lines, l.row("data", text))
 	}
 	var rest []string
-	if p.Types > 0 {
-		rest = append(rest, fmt.Sprintf("%d of %d types converted", p.TypesDone, p.Types))
+	if p.TypesDone > 0 {
+		rest = append(rest, plural(int64(p.TypesDone), "type")+" converted")
 	}
 	if p.Tokens > 0 {
 		rest = append(rest, plural(p.Tokens, "token"))

@@ -10,12 +10,33 @@ import (
 	"github.com/flue-fhir/flue/pipeline/config"
 )
 
+// logForm is the form of what goes to stderr.
+type logForm string
+
+const (
+	logAuto logForm = "auto" // of events: JSON unless stderr is a terminal
+	logText logForm = "text"
+	logJSON logForm = "json"
+)
+
+// String, Type and Set make it a flag.
+func (f *logForm) String() string { return string(*f) }
+func (f *logForm) Type() string   { return "form" }
+func (f *logForm) Set(s string) error {
+	switch logForm(s) {
+	case logAuto, logText, logJSON:
+		*f = logForm(s)
+		return nil
+	}
+	return errors.New("want auto, text or json")
+}
+
 // jsonLogs reports whether stderr gets one JSON object a line.
 func (a *app) jsonLogs() bool {
 	switch a.logs {
-	case "json":
+	case logJSON:
 		return true
-	case "auto":
+	case logAuto:
 		_, terminal := a.sys.Terminal()
 		return !terminal && a.events
 	}

@@ -11,9 +11,9 @@ import (
 // app is one execution of the program.
 type app struct {
 	sys      *System
-	config   string // --config
-	stateDir string // --state-dir
-	logs     string // --log: auto, text or json
+	config   string  // --config
+	stateDir string  // --state-dir
+	logs     logForm // --log
 	verbose  bool
 	events   bool // the command writes events: JSON unless stderr is a terminal
 }
@@ -37,7 +37,8 @@ Servers and jobs are described in jobs.yaml; see 'flue config schema'.`,
 	flags := root.PersistentFlags()
 	flags.StringVarP(&a.config, "config", "c", "", "configuration file (default: FLUE_CONFIG, else ./jobs.yaml)")
 	flags.StringVar(&a.stateDir, "state-dir", "", "folder of ledger, keys and locks (default: state_dir of the configuration)")
-	flags.StringVar(&a.logs, "log", "auto", "what goes to stderr: text, json, or auto: text on a terminal")
+	a.logs = logAuto
+	flags.Var(&a.logs, "log", "what goes to stderr: text, json, or auto: text on a terminal, json elsewhere")
 	flags.BoolVarP(&a.verbose, "verbose", "v", false, "log more")
 	a.must(root.RegisterFlagCompletionFunc("log", cobra.FixedCompletions([]string{"auto", "text", "json"}, cobra.ShellCompDirectiveNoFileComp)))
 
@@ -83,6 +84,31 @@ func exactly(names ...string) cobra.PositionalArgs {
 	}
 }
 
+// atMost allows the named argument to be left out.
+func atMost(name string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) > 1 {
+			return &usageError{message: "too many arguments: only " + name + " is wanted", hint: "usage: " + c.UseLine()}
+		}
+		return nil
+	}
+}
+
+// exclusive refuses two of the flags at once.
+func exclusive(c *cobra.Command, flags ...string) error {
+	given := ""
+	for _, name := range flags {
+		switch {
+		case !c.Flags().Changed(name):
+		case given == "":
+			given = name
+		default:
+			return &usageError{message: fmt.Sprintf("--%s and --%s exclude each other", given, name), hint: "give one of them"}
+		}
+	}
+	return nil
+}
+
 // group is a command that only has subcommands.
 func group(use, short, id string, commands ...*cobra.Command) *cobra.Command {
 	c := &cobra.Command{Use: use, Short: short, GroupID: id, Args: func(c *cobra.Command, args []string) error {
@@ -104,7 +130,7 @@ func unknownCommand(err error) error {
 		message, rest, _ := strings.Cut(err.Error(), "\n")
 		hint := "see 'flue --help'"
 		if _, near, ok := strings.Cut(rest, "Did you mean this?\n"); ok {
-			hint = "did you mean " + strings.TrimSpace(near) + "?"
+			hint = "did you mean " + strings.Join(strings.Fields(near), " or ") + "?"
 		}
 		return &usageError{message: message, hint: hint}
 	}

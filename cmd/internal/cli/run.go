@@ -36,6 +36,9 @@ JSON object a line elsewhere.`,
 		ValidArgsFunction: a.completeJobs,
 		PreRun:            func(*cobra.Command, []string) { a.events = true },
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := exclusive(c, "full", "since"); err != nil {
+				return err
+			}
 			f, job, err := a.loadJob(args[0])
 			if err != nil {
 				return err
@@ -56,7 +59,6 @@ JSON object a line elsewhere.`,
 	flags.BoolVar(&options.Full, "full", false, "ignore the watermarks: everything, and a new chain of snapshots")
 	flags.StringVar(&since, "since", "", "ask for changes since this instant instead of what the job says")
 	flags.BoolVar(&asJSON, "json", false, "print the summary as JSON on stdout")
-	c.MarkFlagsMutuallyExclusive("full", "since")
 	return c
 }
 
@@ -93,7 +95,7 @@ func (a *app) runJob(ctx context.Context, f *config.File, job config.Job, option
 	p.runner.Observe = watch.observe
 	summary, err := p.runner.Run(ctx, options)
 	watch.close()
-	if summary != nil {
+	if summary != nil && (asJSON || summary.Run != "") {
 		if werr := a.printSummary(summary, asJSON); err == nil {
 			err = werr
 		}
@@ -123,7 +125,7 @@ func (a *app) newWatcher(job config.Job) watcher {
 	switch {
 	case a.jsonLogs():
 		return &jsonEvents{out: a.logHandler(a.sys.Stderr), log: slog.New(slog.NewJSONHandler(a.sys.Stderr, nil))}
-	case terminal && a.logs == "auto":
+	case terminal && a.logs == logAuto:
 		_, plain := a.sys.LookupEnv("NO_COLOR")
 		return newLive(a.sys.Stderr, job.Name, width, !plain, a.sys.Now, a.logHandler)
 	}

@@ -52,7 +52,7 @@ func (a *app) runsCommand() *cobra.Command {
 		Use:               "runs [JOB]",
 		Short:             "List the runs, the newest first",
 		GroupID:           "jobs",
-		Args:              cobra.MaximumNArgs(1),
+		Args:              atMost("JOB"),
 		ValidArgsFunction: a.completeJobs,
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			f, err := a.load()

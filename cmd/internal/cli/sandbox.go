@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -81,6 +82,9 @@ registered with the key that flue makes for the server named sandbox of the conf
   flue sandbox --data exports/ --open --listen 127.0.0.1:9090`,
 		Args: exactly(),
 		RunE: func(c *cobra.Command, _ []string) error {
+			if err := cmp.Or(exclusive(c, "data", "patients"), exclusive(c, "data", "seed"), exclusive(c, "open", "client")); err != nil {
+				return err
+			}
 			if !o.open && len(o.clients) == 0 {
 				state, err := a.sandboxState()
 				if err != nil {
@@ -102,6 +106,12 @@ registered with the key that flue makes for the server named sandbox of the conf
 			return box.stop()
 		},
 	}
+	o.flags(c)
+	return c
+}
+
+// flags gives the command the flags of the options.
+func (o *sandboxOptions) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&o.listen, "listen", "127.0.0.1:8080", "address to listen on; port 0 takes a free one")
 	f.StringVar(&o.data, "data", "", "folder of NDJSON files (.gz too) to serve instead of a synthetic population")
@@ -123,10 +133,6 @@ registered with the key that flue makes for the server named sandbox of the conf
 	f.BoolVar(&o.admin, "admin", false, "mount /_sandbox/, which changes data and revokes tokens without a token")
 	f.StringVar(&o.requestLog, "request-log", "", "append one JSON object for each request to this file")
 	f.StringVar(&o.addressFile, "address-file", "", "write the base URL to this file once the server listens")
-	c.MarkFlagsMutuallyExclusive("data", "patients")
-	c.MarkFlagsMutuallyExclusive("data", "seed")
-	c.MarkFlagsMutuallyExclusive("open", "client")
-	return c
 }
 
 // The client and the server of jobs.yaml that the sandbox knows by default.

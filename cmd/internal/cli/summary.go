@@ -15,7 +15,7 @@ import (
 func writeSummary(w io.Writer, s *pipeline.Summary) error {
 	var b strings.Builder
 	if s.Manifest == nil {
-		fmt.Fprintf(&b, "%s of %s: %s\n", orDash(s.Run), s.Job, stateText(s.State))
+		fmt.Fprintf(&b, "run %s of %s: %s\n", s.Run, s.Job, stateText(s.State))
 		_, err := io.WriteString(w, b.String())
 		return err
 	}

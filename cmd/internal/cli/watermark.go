@@ -28,6 +28,9 @@ instant, --clear asks for everything.`,
 		Args:              exactly("JOB"),
 		ValidArgsFunction: a.completeJobs,
 		RunE: func(c *cobra.Command, args []string) (err error) {
+			if err := exclusive(c, "set", "clear", "json"); err != nil {
+				return err
+			}
 			f, job, err := a.loadJob(args[0])
 			if err != nil {
 				return err
@@ -73,7 +76,6 @@ instant, --clear asks for everything.`,
 	c.Flags().StringVar(&set, "set", "", "the next run asks for changes since this instant")
 	c.Flags().BoolVar(&clearMarks, "clear", false, "the next run asks for everything")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	c.MarkFlagsMutuallyExclusive("set", "clear", "json")
 	return c
 }
 
