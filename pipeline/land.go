@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -21,6 +22,9 @@ import (
 
 const (
 	defaultDownloads = 4
+	// committers is how many parts may wait for the disk while others download:
+	// the syncs of many small files are shared then.
+	committers = 12
 	// unknownCount stands for the lines of a file that the server does not count,
 	// when the largest type is looked for.
 	unknownCount = 20_000
@@ -65,16 +69,17 @@ func (x *execution) fetchAll(ctx context.Context) (*board, error) {
 	}
 	x.obs.count(func(p *Progress) { p.Files = int64(len(tasks)) })
 
+	slots := semaphore.NewWeighted(int64(x.downloads()))
 	all, actx := errgroup.WithContext(ctx)
 	all.Go(func() error {
 		landings, lctx := errgroup.WithContext(actx)
-		landings.SetLimit(x.downloads())
+		landings.SetLimit(x.downloads() + committers)
 		for _, t := range biggestFirst(b.tasks) {
 			if lctx.Err() != nil {
 				break
 			}
 			landings.Go(func() error {
-				p, err := x.land(lctx, t, src)
+				p, err := x.land(lctx, t, src, slots)
 				if err != nil {
 					return err
 				}
@@ -182,8 +187,8 @@ func (x *execution) landed(ctx context.Context, b *board, t ledger.Task, p *spoo
 
 // land brings one part into the spool: what broke goes on at its byte, what
 // expired gets a fresh link, and what fails for a reason that may pass is tried
-// again as long as it comes on.
-func (x *execution) land(ctx context.Context, t ledger.Task, src source) (*spool.Part, error) {
+// again as long as it comes on. A slot is held while it downloads, and no longer.
+func (x *execution) land(ctx context.Context, t ledger.Task, src source, slots *semaphore.Weighted) (*spool.Part, error) {
 	p, err := x.spool.Part(t.Key)
 	var damaged *spool.DamagedError
 	if errors.As(err, &damaged) {
@@ -193,6 +198,11 @@ func (x *execution) land(ctx context.Context, t ledger.Task, src source) (*spool
 	if p != nil || err != nil {
 		return p, err
 	}
+	if err := slots.Acquire(ctx, 1); err != nil {
+		return nil, context.Cause(ctx)
+	}
+	release := sync.OnceFunc(func() { slots.Release(1) })
+	defer release()
 	o := spool.Options{Type: t.Type, Expect: -1, AllowMismatch: x.r.Job.Policies.OnCountMismatch == "warn"}
 	if t.Count >= 0 && t.Kind == kindOutput {
 		o.Expect = t.Count
@@ -209,6 +219,7 @@ func (x *execution) land(ctx context.Context, t ledger.Task, src source) (*spool
 		}
 		got, err := src.fetch(ctx, t, l)
 		if err == nil {
+			release()
 			x.step("copied")
 			return l.Commit()
 		}

@@ -57,7 +57,7 @@ type exportFile struct {
 	noETag bool
 }
 
-func newExportServer(t *testing.T) *exportServer {
+func newExportServer(t testing.TB) *exportServer {
 	s := &exportServer{
 		tx: time.Date(2025, 5, 1, 12, 0, 0, 0, time.UTC), known: map[int]int{}, opened: map[string]int{},
 		expire: map[int]int{}, cut: map[string]int{},

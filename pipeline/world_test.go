@@ -32,11 +32,15 @@ type world struct {
 }
 
 func newWorld(t *testing.T, s *exportServer) *world {
-	return &world{Dir: t.TempDir(), URL: s.URL + "/fhir", Job: config.Job{
+	return &world{Dir: t.TempDir(), URL: s.URL + "/fhir", Job: newWorldJob()}
+}
+
+func newWorldJob() config.Job {
+	return config.Job{
 		Name: "nightly", Server: "fake",
 		Export: config.Export{Mode: "bulk", Level: "system", Types: []string{"Patient", "Observation"}, Since: config.Since{Last: true}},
 		Sinks:  []config.Sink{{Type: "ndjson", Compression: "none"}},
-	}}
+	}
 }
 
 // runner makes the runner of a process. The caller closes its ledger.
