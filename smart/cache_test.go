@@ -110,6 +110,7 @@ func TestCancelledCallersDoNotCancelOthers(t *testing.T) {
 			select {
 			case <-release:
 			case <-c.req.Context().Done():
+				return respond(500, "") // what net/http makes of it is an error as well
 			}
 			return grant(n, 300)
 		}}
