@@ -7,9 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
-	"strings"
 
+	"github.com/flue-fhir/flue/export"
 	"github.com/flue-fhir/flue/internal/fhirjson"
 	"github.com/flue-fhir/flue/pipeline/spool"
 )
@@ -19,51 +18,6 @@ type deletion struct {
 	Type string `json:"type"`
 	ID   string `json:"id"`
 	Run  string `json:"run"`
-}
-
-var errNotDeletion = errors.New("not a transaction Bundle of deletions")
-
-// parseDeletions reads a line of a deleted file: a transaction Bundle whose
-// entries are DELETE requests (P31). Anything else is an error, and then
-// nothing of the line counts (F46).
-func parseDeletions(line []byte) ([]deletion, error) {
-	var bundle struct {
-		ResourceType string `json:"resourceType"`
-		Type         string `json:"type"`
-		Entry        []struct {
-			Request *struct {
-				Method string `json:"method"`
-				URL    string `json:"url"`
-			} `json:"request"`
-		} `json:"entry"`
-	}
-	if err := json.Unmarshal(line, &bundle); err != nil || bundle.ResourceType != "Bundle" || bundle.Type != "transaction" {
-		return nil, errNotDeletion
-	}
-	list := make([]deletion, 0, len(bundle.Entry))
-	for _, e := range bundle.Entry {
-		if e.Request == nil || e.Request.Method != "DELETE" {
-			return nil, errNotDeletion
-		}
-		u, err := url.Parse(e.Request.URL)
-		if err != nil || u.RawQuery != "" || u.Fragment != "" {
-			return nil, errNotDeletion // a conditional delete names no resource
-		}
-		segments := strings.Split(strings.Trim(u.Path, "/"), "/")
-		if n := len(segments); n >= 4 && segments[n-2] == "_history" {
-			segments = segments[:n-2]
-		}
-		n := len(segments)
-		if n < 2 || !u.IsAbs() && u.Host == "" && n != 2 {
-			return nil, errNotDeletion
-		}
-		d := deletion{Type: segments[n-2], ID: segments[n-1]}
-		if !plausibleType(d.Type) || d.ID == "" {
-			return nil, errNotDeletion
-		}
-		list = append(list, d)
-	}
-	return list, nil
 }
 
 // deletions are what the deleted files of a run came to.
@@ -163,7 +117,7 @@ func (x *execution) eachDeletion(p *spool.Part, reject func([]byte) error, yield
 		case err != nil:
 			return err
 		}
-		list, err := parseDeletions(line)
+		list, err := export.ParseDeleted(line)
 		if err != nil {
 			if !json.Valid(line) {
 				continue // quarantined when it landed
@@ -174,8 +128,7 @@ func (x *execution) eachDeletion(p *spool.Part, reject func([]byte) error, yield
 			continue
 		}
 		for _, d := range list {
-			d.Run = x.run.ID
-			if err := yield(d); err != nil {
+			if err := yield(deletion{Type: d.Type, ID: d.ID, Run: x.run.ID}); err != nil {
 				return err
 			}
 		}

@@ -18,54 +18,6 @@ func entry(method, url string) string {
 	return fmt.Sprintf(`{"request":{"method":%q,"url":%q}}`, method, url)
 }
 
-// P31, F46: transaction Bundles of DELETE Type/id, and nothing else.
-func TestF46ParseDeletions(t *testing.T) {
-	tests := []struct {
-		line string
-		want []deletion // nil: refused
-	}{
-		{bundleOf(), []deletion{}},
-		{bundleOf(entry("DELETE", "Patient/1")), []deletion{{Type: "Patient", ID: "1"}}},
-		{bundleOf(entry("DELETE", "Patient/1"), entry("DELETE", "Device/2")), []deletion{{Type: "Patient", ID: "1"}, {Type: "Device", ID: "2"}}},
-		{bundleOf(entry("DELETE", "https://fhir.example.org/r4/Patient/1")), []deletion{{Type: "Patient", ID: "1"}}},
-		{bundleOf(entry("DELETE", "https://fhir.example.org/Patient/1/_history/3")), []deletion{{Type: "Patient", ID: "1"}}},
-		{bundleOf(entry("DELETE", "/Patient/1")), []deletion{{Type: "Patient", ID: "1"}}},
-		{bundleOf(entry("PUT", "Patient/1")), nil},
-		{bundleOf(entry("DELETE", "Patient/1"), entry("PUT", "Patient/2")), nil},
-		{bundleOf(entry("DELETE", "Patient?identifier=x")), nil},
-		{bundleOf(entry("DELETE", "Patient")), nil},
-		{bundleOf(entry("DELETE", "a/b/Patient/1")), nil},
-		{bundleOf(entry("DELETE", "patient/1")), nil},
-		{bundleOf(`{}`), nil},
-		{`{"resourceType":"Bundle","type":"batch","entry":[]}`, nil},
-		{`{"resourceType":"Patient","id":"1"}`, nil},
-		{`[]`, nil},
-		{`{`, nil},
-	}
-	for _, tt := range tests {
-		got, err := parseDeletions([]byte(tt.line))
-		if (err == nil) != (tt.want != nil) || err == nil && cmp.Diff(tt.want, got) != "" {
-			t.Errorf("parseDeletions(%s) = %v, %v; want %v", tt.line, got, err, tt.want)
-		}
-	}
-}
-
-func FuzzParseDeletions(f *testing.F) {
-	f.Add([]byte(bundleOf(entry("DELETE", "Patient/1"))))
-	f.Add([]byte(bundleOf(entry("DELETE", "https://h/Patient/1/_history/2"))))
-	f.Fuzz(func(t *testing.T, line []byte) {
-		list, err := parseDeletions(line)
-		if err != nil && list != nil {
-			t.Error("a valid value beside an error")
-		}
-		for _, d := range list {
-			if !plausibleType(d.Type) || d.ID == "" || strings.Contains(d.ID, "/") {
-				t.Errorf("%+v is no resource", d)
-			}
-		}
-	})
-}
-
 // F47: what was also delivered was not deleted.
 func TestF47DeletedAndDelivered(t *testing.T) {
 	s := newExportServer(t)
