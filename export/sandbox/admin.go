@@ -52,7 +52,7 @@ func (s *Server) admin(w http.ResponseWriter, r *http.Request, action string) {
 	case "faults":
 		var rules []FaultRule
 		if err = json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(&rules); err == nil {
-			s.rules.Set(rules...)
+			err = s.rules.Set(rules...)
 			out["rules"] = len(rules)
 		}
 	default:

@@ -115,8 +115,10 @@ func tagged(meta []byte) []byte {
 		return meta
 	}
 	list := "[" + subsettedTag + "]"
-	if inner := bytes.TrimSpace(bytes.Trim(bytes.TrimSpace(tags), "[]")); len(inner) > 0 {
-		list = "[" + string(inner) + "," + subsettedTag + "]"
+	if tags = bytes.TrimSpace(tags); len(tags) > 2 && tags[0] == '[' {
+		if inner := bytes.TrimSpace(tags[1 : len(tags)-1]); len(inner) > 0 {
+			list = "[" + string(inner) + "," + subsettedTag + "]"
+		}
 	}
 	out, err := store.SetMember(meta, "tag", []byte(list))
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -298,6 +299,111 @@ func TestTypeFilter(t *testing.T) {
 		same(t, strings.Join(tt.filters, " or "), lines["Observation"], tt.want)
 		same(t, "unfiltered type", lines["Organization"], fileLines(t, populationDir(t), "Organization"))
 	}
+}
+
+// TestP29LinkedManifests: each page has its share of the files, and what was
+// ignored stands on the last.
+func TestP29LinkedManifests(t *testing.T) {
+	c := serve(t, &Server{ManifestPage: 4, FileLines: 10})
+	location := c.kickOff("/$export?_type=Patient,Encounter&_foo=1", "Prefer", "handling=lenient")
+	c.wait(location)
+	seen := map[string]bool{}
+	pages, count := 0, 0
+	for target := location; target != ""; pages++ {
+		var m Manifest
+		if err := json.Unmarshal(c.get(target).body, &m); err != nil {
+			t.Fatal(err)
+		}
+		target = ""
+		if len(m.Link) > 0 {
+			target = m.Link[0].URL
+			if len(m.Output) != 4 || len(m.Error) != 0 || m.Link[0].Relation != "next" {
+				t.Errorf("page %d: %d files, %d errors", pages, len(m.Output), len(m.Error))
+			}
+		} else if len(m.Error) != 1 {
+			t.Errorf("the last page has %d errors", len(m.Error))
+		}
+		for _, f := range m.Output {
+			if seen[f.URL] {
+				t.Errorf("%s is listed twice", f.URL)
+			}
+			seen[f.URL] = true
+			count += f.Count
+		}
+	}
+	want := len(fileLines(t, populationDir(t), "Patient")) + len(fileLines(t, populationDir(t), "Encounter"))
+	if count != want || pages < 5 {
+		t.Errorf("%d resources on %d pages, want %d", count, pages, want)
+	}
+	for _, page := range []string{"0", "x", "99"} {
+		if a := c.get(location + "?page=" + page); a.StatusCode != http.StatusNotFound {
+			t.Errorf("page %s: status %d", page, a.StatusCode)
+		}
+	}
+}
+
+func TestEditManifest(t *testing.T) {
+	c := serve(t, &Server{EditManifest: func(m *Manifest) {
+		m.Output[0].Count++
+		m.Output = append(m.Output, m.Output[0])
+	}})
+	m := c.wait(c.kickOff("/$export?_type=Patient"))
+	if len(m.Output) != 2 || m.Output[0].Count != 61 || m.Output[1] != m.Output[0] {
+		t.Errorf("manifest %+v", m.Output)
+	}
+}
+
+// FuzzKickOff: whatever the query, a kick-off is accepted or refused with an
+// OperationOutcome, and never fails.
+func FuzzKickOff(f *testing.F) {
+	s := &Server{Data: openData(f, populationDir(f))}
+	f.Cleanup(func() { s.Close() })
+	handler := s.Handler()
+	for _, seed := range []string{
+		"", "_type=Patient,Observation", "_since=2024-01-01T00:00:00%2B01:00&_until=2025-01-01T00:00:00Z", "_elements=Patient.name,id",
+		"_typeFilter=Patient%3Fname%3Da%5C%2Cb,Observation%3Fcode%3Dx", "_outputFormat=ndjson", "%zz", "patient=Patient/1&_foo=%00",
+	} {
+		f.Add(seed, "handling=lenient")
+	}
+	f.Fuzz(func(t *testing.T, query, prefer string) {
+		r := httptest.NewRequest(http.MethodGet, "/fhir/$export", nil)
+		r.URL.RawQuery = query
+		r.Header.Set("Accept", "application/fhir+json")
+		r.Header["Prefer"] = []string{"respond-async", prefer}
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		if w.Code != http.StatusAccepted && (w.Code < 400 || w.Code > 499) || !strings.Contains(w.Body.String(), `"OperationOutcome"`) {
+			t.Fatalf("status %d: %s", w.Code, w.Body)
+		}
+		if location := w.Header().Get("Content-Location"); location != "" {
+			u, err := url.Parse(location)
+			if err != nil {
+				t.Fatal(err)
+			}
+			handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodDelete, u.Path, nil))
+		}
+	})
+}
+
+// FuzzSubset: of an object with any members comes an object that is tagged.
+func FuzzSubset(f *testing.F) {
+	for _, seed := range []string{`{}`, `{"meta":{}}`, `{"id":"x","meta":{"tag":[{"code":"a]"}]},"name":[1]}`, `{"meta":{"tag":[]}}`, `{"meta":null}`, `{"meta":{"tag":[[1]]}}`, ` { "a" : 1 } `} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, line []byte) {
+		var in map[string]json.RawMessage
+		out := subset(line, map[string]bool{"id": true, "meta": true})
+		if json.Unmarshal(line, &in) != nil || in == nil {
+			return
+		}
+		var got map[string]json.RawMessage
+		if err := json.Unmarshal(out, &got); err != nil {
+			t.Fatalf("subset(%q) = %q: %v", line, out, err)
+		}
+		if meta, ok := in["meta"]; (!ok || bytes.HasPrefix(meta, []byte("{"))) && !bytes.Contains(got["meta"], []byte("SUBSETTED")) {
+			t.Fatalf("subset(%q) = %q is not tagged", line, out)
+		}
+	})
 }
 
 func TestDeleteEndsAnExport(t *testing.T) {

@@ -2,9 +2,11 @@ package sandbox
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -22,6 +24,10 @@ const (
 	FaultContentType = "content-type" // Header's Content-Type replaces the right one (F35)
 	FaultDelay       = "delay"        // the request is handled after Delay
 )
+
+var faultKinds = []string{
+	FaultStatus, FaultReset, FaultDrop, FaultTruncate, FaultShort, FaultStall, FaultCorrupt, FaultContentType, FaultDelay,
+}
 
 // Fault is what goes wrong with one request.
 type Fault struct {
@@ -165,14 +171,21 @@ type FaultRules struct {
 	rules []FaultRule
 }
 
-// Set replaces the rules.
-func (f *FaultRules) Set(rules ...FaultRule) {
+// Set replaces the rules. A fault of an unknown kind is an error, and then
+// nothing is replaced.
+func (f *FaultRules) Set(rules ...FaultRule) error {
+	for _, rule := range rules {
+		if !slices.Contains(faultKinds, rule.Fault.Kind) {
+			return errors.New("set faults: a kind is unknown")
+		}
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.rules = append([]FaultRule(nil), rules...)
 	for i := range f.rules {
 		f.rules[i].Times = orElse(f.rules[i].Times, 1)
 	}
+	return nil
 }
 
 // Fault returns the fault of the first rule that hits the request. It can be a

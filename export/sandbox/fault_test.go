@@ -54,7 +54,9 @@ func TestFaults(t *testing.T) {
 	file := c.wait(c.kickOff("/$export?_type=Encounter")).Output[0].URL
 	whole := c.get(file).body
 	one := func(f Fault) {
-		s.rules.Set(FaultRule{Pattern: PatternFile, Fault: f})
+		if err := s.rules.Set(FaultRule{Pattern: PatternFile, Fault: f}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	one(Fault{Kind: FaultStatus, Status: 503, Header: http.Header{"Retry-After": {"7"}}, Body: "busy"})
 	resp, body, err := fetch(t, file)
@@ -130,6 +132,9 @@ func TestFaultRules(t *testing.T) {
 	rules := `[{"path":"metadata","skip":1,"times":2,"fault":{"kind":"status","status":500}},{"path":"search","times":-1,"fault":{"kind":"status","status":429}}]`
 	if a := c.do(http.MethodPost, origin+"/_sandbox/faults", rules); a.StatusCode != http.StatusOK {
 		t.Fatalf("status %d: %s", a.StatusCode, a.body)
+	}
+	if a := c.do(http.MethodPost, origin+"/_sandbox/faults", `[{"fault":{"kind":"nonsense"}}]`); a.StatusCode != http.StatusBadRequest {
+		t.Errorf("an unknown kind: status %d", a.StatusCode)
 	}
 	var got []int
 	for range 4 {

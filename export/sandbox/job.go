@@ -222,6 +222,8 @@ func (j *job) rows(typ string) (*store.Rows, error) {
 	switch {
 	case req.level == levelSystem, slices.Contains(supporting, typ):
 		return nil, nil
+	case req.chosen && typ == "Group":
+		return new(store.Rows), nil // it would name other patients
 	case req.level == levelGroup && typ == "Group":
 		rows := new(store.Rows)
 		row, ok, err := j.view.Find("Group", req.group)
@@ -231,8 +233,6 @@ func (j *job) rows(typ string) (*store.Rows, error) {
 		return rows, err
 	case req.patients == nil:
 		return j.view.Members(typ), nil
-	case typ == "Group":
-		return new(store.Rows), nil // it would name other patients
 	}
 	return j.view.OfPatients(typ, req.patients)
 }

@@ -39,6 +39,7 @@ type exportRequest struct {
 	elements elements
 	filters  map[string][]*query.Query
 	patients []string // ids; nil means all
+	chosen   bool     // the parameter patient named them
 	lenient  bool
 	ignored  []string // what a lenient request asked for in vain, without values
 }
@@ -192,7 +193,7 @@ func (req *exportRequest) setFilters(values []string) error {
 }
 
 func (req *exportRequest) setPatients(values []string) error {
-	req.patients = []string{}
+	req.patients, req.chosen = []string{}, true
 	for _, v := range values {
 		typ, id := fhirpath.SplitReference(v)
 		if id == "" || typ != "Patient" {

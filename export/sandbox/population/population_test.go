@@ -3,9 +3,11 @@ package population
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -273,6 +275,19 @@ func TestShapes(t *testing.T) {
 func TestPatientsMustBePositive(t *testing.T) {
 	if _, err := (Population{}).Dir(t.Context(), t.TempDir()); err == nil {
 		t.Error("an empty population was made")
+	}
+}
+
+// TestCancelled: what is not whole leaves nothing behind.
+func TestCancelled(t *testing.T) {
+	cache := t.TempDir()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := (Population{Patients: 1000, Seed: 1}).Dir(ctx, cache); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	if left, err := os.ReadDir(cache); err != nil || len(left) != 0 {
+		t.Errorf("the cache holds %v, %v", left, err)
 	}
 }
 

@@ -10,24 +10,6 @@ import (
 	"testing"
 )
 
-func TestSourceOpensAPopulation(t *testing.T) {
-	src := Source{Patients: 5, Seed: 9, Cache: t.TempDir()}
-	data, err := src.Open(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer data.Close()
-	if n := data.View().Count("Patient"); n != 5 {
-		t.Errorf("%d patients", n)
-	}
-	for _, bad := range []Source{{Patients: 5}, {Cache: t.TempDir()}, {Dir: filepath.Join(t.TempDir(), "x"), Cache: t.TempDir()}} {
-		if data, err := bad.Open(t.Context()); err == nil {
-			data.Close()
-			t.Errorf("%+v was opened", bad)
-		}
-	}
-}
-
 // TestSynthea serves the Synthea sample, whose references are urn:uuid, and
 // compares every line with the files.
 func TestSynthea(t *testing.T) {
@@ -36,12 +18,7 @@ func TestSynthea(t *testing.T) {
 		t.Skip("FLUE_TEST_DATA does not name the folder with synthea-100")
 	}
 	dir := filepath.Join(root, "synthea-100")
-	data, err := Source{Dir: dir, Cache: t.TempDir()}.Open(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { data.Close() })
-	c := serve(t, &Server{Data: data, FileSize: 1 << 20})
+	c := serve(t, &Server{Data: openData(t, dir), FileSize: 1 << 20})
 	for _, target := range []string{"/$export", "/Patient/$export"} {
 		_, lines := c.export(target)
 		total := 0
