@@ -2,14 +2,12 @@ package store
 
 import (
 	"bufio"
-	"bytes"
 	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"path/filepath"
 	"sort"
@@ -48,13 +46,6 @@ type builder struct {
 	mu    sync.Mutex
 	trees map[string]*node
 	bad   int64
-}
-
-// part is one segment's share of a type's index.
-type part struct {
-	segment
-	rows, ids, refs string // paths of unsorted records
-	nIDs, nRefs     int
 }
 
 func (b *builder) tree(typ string) *node {
@@ -250,89 +241,6 @@ func (b *builder) split(ctx context.Context, i int, src source, path string, unp
 	return parts, err
 }
 
-// partWriter gathers a segment's index records.
-type partWriter struct {
-	part     *part
-	typ      string
-	tree     *node
-	fallback int64 // lastUpdated of lines that have none: the file's time
-	patient  bool
-	files    [3]*os.File
-	out      [3]*bufio.Writer
-	buf      []byte
-}
-
-func (b *builder) newPart(i int, typ string, src source) (*partWriter, error) {
-	w := &partWriter{part: new(part), typ: typ, tree: b.tree(typ), fallback: src.changed.UnixMicro(), patient: typ == "Patient"}
-	for n, name := range []*string{&w.part.rows, &w.part.ids, &w.part.refs} {
-		*name = filepath.Join(b.dir, fmt.Sprintf("part-%d-%s.%d", i, typ, n))
-		f, err := os.OpenFile(*name, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-		if err != nil {
-			return nil, errors.Join(err, w.close())
-		}
-		w.files[n], w.out[n] = f, bufio.NewWriterSize(f, 64<<10)
-	}
-	return w, nil
-}
-
-func (w *partWriter) close() error {
-	var errs []error
-	for n, f := range w.files {
-		if f != nil {
-			errs = append(errs, w.out[n].Flush(), f.Close())
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// add indexes a line at the offset of its segment.
-func (w *partWriter) add(offset int64, line []byte) error {
-	if w.part.Rows == math.MaxUint32 || len(line) > math.MaxUint32 {
-		return errors.New("the file is beyond the index's limits")
-	}
-	row := Row{N: w.part.Rows, offset: offset, length: uint32(len(line)), Updated: w.fallback}
-	var mixed bool
-	var failed error
-	var last uint64
-	scan(line, w.tree, func(l leaf, text []byte) {
-		switch l {
-		case leafType:
-			mixed = mixed || string(text) != w.typ
-		case leafID:
-			w.part.nIDs++
-			failed = errors.Join(failed, w.key(1, key{hash(string(text)), row.N}))
-			if w.patient {
-				w.part.nRefs++
-				failed = errors.Join(failed, w.key(2, key{hash(string(text)), row.N}))
-			}
-		case leafUpdated:
-			if at, ok := parseInstant(string(text)); ok {
-				row.Updated = at
-			}
-		case leafReference:
-			id, ok := patientOf(string(text))
-			if h := hash(id); ok && h != last {
-				last = h
-				w.part.nRefs++
-				failed = errors.Join(failed, w.key(2, key{h, row.N}))
-			}
-		}
-	})
-	if mixed {
-		return errMixed
-	}
-	w.part.Rows++
-	w.buf = appendRow(w.buf[:0], row)
-	_, err := w.out[0].Write(w.buf)
-	return errors.Join(failed, err)
-}
-
-func (w *partWriter) key(file int, k key) error {
-	w.buf = appendKey(w.buf[:0], k)
-	_, err := w.out[file].Write(w.buf)
-	return err
-}
-
 // patients returns the sorted hashes of the patients' ids, 8 bytes each.
 func (b *builder) patients(parts []*part) ([]uint64, error) {
 	var out []uint64
@@ -393,7 +301,7 @@ func (b *builder) finish(typ string, parts []*part, patients []uint64) error {
 		}
 		return nil
 	}
-	err := sortKeys(base+".ids", ids, func(yield func(key) error) error {
+	err := sortKeys(base+".ids", ids, sortLimit, func(yield func(key) error) error {
 		return keys(func(p *part) string { return p.ids }, func(key) bool { return true }, yield)
 	})
 	if err != nil {
@@ -412,7 +320,7 @@ func (b *builder) finish(typ string, parts []*part, patients []uint64) error {
 	if err != nil {
 		return err
 	}
-	err = sortKeys(base+".refs", refs, func(yield func(key) error) error {
+	err = sortKeys(base+".refs", refs, sortLimit, func(yield func(key) error) error {
 		return keys(func(p *part) string { return p.refs }, isPatient, yield)
 	})
 	if err != nil {
@@ -471,50 +379,3 @@ func joinRows(path string, parts []*part) error {
 	}()
 	return errors.Join(err, w.Flush(), out.Close())
 }
-
-// lines calls visit with every line and its offset, without its line end. The
-// slice is valid until visit returns.
-func lines(ctx context.Context, in io.Reader, visit func(offset int64, line []byte) error) error {
-	r := bufio.NewReaderSize(in, 1<<20)
-	var offset int64
-	var long []byte
-	for n := 0; ; n++ {
-		if n&1023 == 0 && ctx.Err() != nil {
-			return ctx.Err()
-		}
-		chunk, err := r.ReadSlice('\n')
-		if errors.Is(err, bufio.ErrBufferFull) {
-			long = append(long, chunk...)
-			n--
-			continue
-		}
-		if err != nil && err != io.EOF {
-			return err
-		}
-		whole := chunk
-		if len(long) > 0 {
-			long = append(long, chunk...)
-			whole = long
-		}
-		line, at := trim(whole), offset
-		if at == 0 {
-			if cut, ok := bytes.CutPrefix(line, []byte("\xef\xbb\xbf")); ok {
-				line, at = cut, 3
-			}
-		}
-		if len(whole) > 0 {
-			if err := visit(at, line); err != nil {
-				return err
-			}
-		}
-		offset += int64(len(whole))
-		long = long[:0]
-		if err == io.EOF {
-			return nil
-		}
-	}
-}
-
-// trim takes the line end and trailing blanks off; leading blanks stay, so
-// that the offset does.
-func trim(line []byte) []byte { return bytes.TrimRight(line, "\r\n \t") }

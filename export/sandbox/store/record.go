@@ -146,22 +146,23 @@ func (r *recordFile) each(visit func(key)) error {
 const sortLimit = 1 << 20
 
 // sortKeys writes the n keys that each yields to path, sorted. Where they are
-// many they are first dealt into files by the leading bits of their hash.
-func sortKeys(path string, n int, each func(yield func(key) error) error) error {
+// more than limit they are first dealt into files by the leading bits of their
+// hash.
+func sortKeys(path string, n, limit int, each func(yield func(key) error) error) error {
 	out, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
 	w := bufio.NewWriterSize(out, 256<<10)
 	err = func() error {
-		if n <= sortLimit {
+		if n <= limit {
 			keys := make([]key, 0, n)
 			if err := each(func(k key) error { keys = append(keys, k); return nil }); err != nil {
 				return err
 			}
 			return writeSorted(w, keys)
 		}
-		return dealAndSort(path, w, n, each)
+		return dealAndSort(path, w, n, limit, each)
 	}()
 	return errors.Join(err, w.Flush(), out.Close())
 }
@@ -179,9 +180,9 @@ func writeSorted(w io.Writer, keys []key) error {
 }
 
 // dealAndSort sorts more keys than fit in memory.
-func dealAndSort(path string, w io.Writer, n int, each func(yield func(key) error) error) (err error) {
+func dealAndSort(path string, w io.Writer, n, limit int, each func(yield func(key) error) error) (err error) {
 	leading := 1
-	for n>>leading > sortLimit/2 {
+	for n>>leading > limit/2 {
 		leading++
 	}
 	deals := make([]*os.File, 1<<leading)

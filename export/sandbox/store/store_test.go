@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -284,111 +283,17 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-func TestChanges(t *testing.T) {
-	s := open(t, folder(t, map[string]string{"Patient.ndjson": alice + "\n" + bob + "\n", "Observation.ndjson": obs1 + "\n" + obs2 + "\n"}))
-	before := s.View()
-	at, err := s.Touch(Reference{"Patient", "alice"}, Reference{"Observation", "o2"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	v := s.View()
-	if got := linesOf(t, before, "Patient", nil); !slices.Equal(got, []string{alice, bob}) {
-		t.Errorf("an old view changed: %q", got)
-	}
-	stamp := at.Format(time.RFC3339Nano)
-	if !strings.HasSuffix(at.Format("2006-01-02T15:04:05.000Z"), "Z") || v.Pristine("Patient") || !before.Pristine("Patient") {
-		t.Error("the view does not know of the change")
-	}
-	got := linesOf(t, v, "Patient", nil)
-	want := strings.Replace(alice, `"2024-01-02T03:04:05.678+01:00"`, at.Format(`"2006-01-02T15:04:05.000Z","versionId":"1"`), 1)
-	want = strings.Replace(want, at.Format(`"2006-01-02T15:04:05.000Z","versionId":"1"`), at.Format(`"2006-01-02T15:04:05.000Z"`)+`,"versionId":"1"`, 1)
-	if len(got) != 2 || got[0] != bob || got[1] != want {
-		t.Errorf("at %s:\n got %q\nwant %q", stamp, got, want)
-	}
-	rows, err := v.OfPatients("Observation", []string{"bob"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := ids(linesOf(t, v, "Observation", rows)); got != "o1 o2" {
-		t.Errorf("bob's observations after a touch: %s", got)
-	}
-	if got := ids(linesOf(t, v, "Observation", v.Members("Observation"))); got != "o1 o2" {
-		t.Errorf("members after a touch: %s", got)
-	}
-	later, err := s.Delete(Reference{"Observation", "o1"})
-	if err != nil || !later.After(at) {
-		t.Fatal(later, err)
-	}
-	v = s.View()
-	if got := ids(linesOf(t, v, "Observation", nil)); got != "o2" {
-		t.Errorf("after a deletion: %s", got)
-	}
-	if d := v.Deleted(at); len(d) != 1 || d[0].ID != "o1" || !d[0].Of([]string{"alice"}) || d[0].Of([]string{"carol"}) || !d[0].Of(nil) {
-		t.Errorf("deleted: %+v", d)
-	}
-	if d := v.Deleted(later); len(d) != 0 {
-		t.Errorf("deleted since: %+v", d)
-	}
-	// Deleting fails whole where one is missing.
-	if _, err := s.Delete(Reference{"Observation", "o2"}, Reference{"Observation", "o1"}); !errors.Is(err, ErrNotFound) {
-		t.Errorf("delete of a deleted: %v", err)
-	}
-	if s.View() != v {
-		t.Error("a failed change changed something")
-	}
-	// Put brings it back: it is no longer deleted.
-	if _, err := s.Put([]byte(" " + strings.Replace(obs1, ",", ", \n", 1))); err != nil {
-		t.Fatal(err)
-	}
-	v = s.View()
-	line, ok, err := v.Find("Observation", "o1")
-	if !ok || err != nil || len(v.Deleted(time.Time{})) != 0 {
-		t.Fatal(line, ok, err)
-	}
-	if got := linesOf(t, v, "Observation", nil); !json.Valid([]byte(got[1])) || strings.Contains(got[1], "\n") {
-		t.Errorf("a put resource is not one line of JSON: %q", got[1])
-	}
-	if _, err := s.Put([]byte(`{"resourceType":"Basic","id":"new"}`)); err != nil || s.View().Count("Basic") != 1 {
-		t.Errorf("a resource of a new type: %v", err)
-	}
-	for _, bad := range []string{`{"resourceType":"Patient"}`, `{"id":"x"}`, `{"resourceType":"Patient","id":"x"`, `{"resourceType":"../x","id":"x"}`, ``} {
-		if _, err := s.Put([]byte(bad)); err == nil {
-			t.Errorf("put %s", bad)
-		}
-	}
-}
-
-// TestSnapshotInstants: an instant lies after what its view has and before what
-// it has not, even when the clock stands still.
-func TestSnapshotInstants(t *testing.T) {
-	dir := folder(t, map[string]string{"Patient.ndjson": alice + "\n"})
-	still := time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)
-	s, err := Open(t.Context(), Options{Dir: dir, Cache: t.TempDir(), Now: func() time.Time { return still }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	last := time.Time{}
-	for range 3 {
-		_, at := s.Snapshot()
-		changed, err := s.Touch(Reference{"Patient", "alice"})
-		if err != nil || !at.After(last) || !changed.After(at) {
-			t.Fatal(last, at, changed, err)
-		}
-		last = changed
-	}
-}
-
 // TestSortBeyondMemory deals the keys into files and gets them back in order.
 func TestSortBeyondMemory(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
-	keys := make([]key, sortLimit+sortLimit/3)
+	const limit = 1000
+	keys := make([]key, 10*limit+7)
 	for i := range keys {
 		keys[i] = key{rnd.Uint64() >> (i & 1), uint32(i)}
 	}
 	dir := t.TempDir()
 	path := filepath.Join(dir, "keys")
-	err := sortKeys(path, len(keys), func(yield func(key) error) error {
+	err := sortKeys(path, len(keys), limit, func(yield func(key) error) error {
 		for _, k := range keys {
 			if err := yield(k); err != nil {
 				return err
@@ -419,15 +324,15 @@ func TestSortBeyondMemory(t *testing.T) {
 	}
 }
 
-// TestMemoryIsBounded opens 200,000 resources and reads them by every way that
+// TestMemoryIsBounded opens 100,000 resources and reads them by every way that
 // an export has.
 func TestMemoryIsBounded(t *testing.T) {
 	if testing.Short() {
-		t.Skip("writes 60 MB")
+		t.Skip("writes 30 MB")
 	}
 	dir := t.TempDir()
 	var patients, observations bytes.Buffer
-	const n = 200_000
+	const n = 100_000
 	for i := range n {
 		if i%10 == 0 {
 			fmt.Fprintf(&patients, `{"resourceType":"Patient","id":"p%d"}`+"\n", i)
@@ -452,7 +357,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	if v.Count("Observation") != n || v.Members("Observation") != nil {
 		t.Fatal("not all observations are there, and in a compartment")
 	}
-	rows, err := v.OfPatients("Observation", []string{"p0", "p50", "p199990"})
+	rows, err := v.OfPatients("Observation", []string{"p0", "p50", "p99990"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -502,53 +407,3 @@ func TestPiecesCoverEverything(t *testing.T) {
 		}
 	}
 }
-
-func TestMembersOfObjects(t *testing.T) {
-	for _, tt := range []struct{ in, name, value, want string }{
-		{`{}`, "a", `1`, `{"a":1}`},
-		{`{"a":1}`, "a", `[2]`, `{"a":[2]}`},
-		{` { "x" : {"a":5} , "a" : "q\"}" } `, "a", `2`, ` { "x" : {"a":5} , "a" : 2 } `},
-		{`{"b":true}`, "a", `null`, `{"b":true,"a":null}`},
-	} {
-		got, err := SetMember([]byte(tt.in), tt.name, []byte(tt.value))
-		if err != nil || string(got) != tt.want {
-			t.Errorf("SetMember(%s) = %s, %v; want %s", tt.in, got, err, tt.want)
-		}
-		if back, err := Member(got, tt.name); err != nil || string(back) != tt.value {
-			t.Errorf("Member(%s) = %s, %v", got, back, err)
-		}
-	}
-	for _, bad := range []string{``, `[]`, `{`, `{"a"`, `{"a":`, `{"a":1`, `{"a":1,`, `{a:1}`, `{"a":}`, `{"a":"x`} {
-		if err := Members([]byte(bad), func(_, _ []byte, _, _ int) bool { return true }); err == nil {
-			t.Errorf("Members(%s): no error", bad)
-		}
-	}
-}
-
-// FuzzScan: whatever the bytes, the scan ends, and on JSON it finds what
-// encoding/json finds.
-func FuzzScan(f *testing.F) {
-	for _, seed := range []string{alice, bob, obs1, obs2, `{"id":"\u0061\"b"}`, `{"id":["x"]}`, `[{"id":1}]`, `{"meta":{"lastUpdated":null}}`, "{", `{"id":"`, `{"a":}`, `"\\\\"`} {
-		f.Add([]byte(seed))
-	}
-	f.Fuzz(func(t *testing.T, line []byte) {
-		got := IDOf(line)
-		resourceType(line)
-		_ = Members(line, func(_, value []byte, _, _ int) bool { return len(value) > 0 })
-		if out, err := SetMember(line, "id", []byte(`"x"`)); err == nil && json.Valid(line) && !json.Valid(out) {
-			t.Errorf("SetMember(%q) = %q", line, out)
-		}
-		var want struct {
-			ID any `json:"id"`
-		}
-		names := map[string]json.RawMessage{}
-		if json.Unmarshal(line, &names) != nil || json.Unmarshal(line, &want) != nil || bytes.Count(bytes.ToLower(line), []byte("id")) > 1 || bytes.Contains(line, []byte(`\u`)) || !utf8Valid(line) {
-			return // not an object, or names that the two readers take apart
-		}
-		if id, ok := want.ID.(string); ok && got != id {
-			t.Errorf("IDOf(%q) = %q, want %q", line, got, id)
-		}
-	})
-}
-
-func utf8Valid(b []byte) bool { return strings.ToValidUTF8(string(b), "") == string(b) }
