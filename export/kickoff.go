@@ -127,6 +127,7 @@ func (c *Client) accepted(resp *http.Response, r Request) (*Kickoff, error) {
 	for _, i := range issues { // P21, F18
 		switch {
 		case i.Severity == "success" || i.Code == "success":
+		case i.Severity == "information" && i.Code == "informational": // that it has begun
 		case r.Lenient || i.Code == "not-supported":
 			k.Ignored = append(k.Ignored, i.String())
 		default:

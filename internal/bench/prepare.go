@@ -12,11 +12,8 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// minBytes is how much every benched type has at least in a generated
-// population.
-const minBytes = 50 << 20
-
-// patients is how many synthetic patients give every type that much.
+// patients is how many synthetic patients give every benched type at least 50
+// MB.
 const patients = 60_000
 
 // prepare returns a folder of plain NDJSON files: those of -data, unpacked where

@@ -239,7 +239,6 @@ func (in *intake) quarantine(r *record, column int64, reason string) {
 	ordinal, ok := in.byReason[reason]
 	if !ok {
 		if len(in.reasons) == maxReasons {
-			reason = in.reasons[maxReasons-1]
 			ordinal = maxReasons - 1
 		} else {
 			ordinal = len(in.reasons)
