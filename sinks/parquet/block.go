@@ -20,7 +20,8 @@ const blockSize = 256 << 10
 type block struct {
 	data  []byte
 	part  int
-	line  int64   // number of the first line
+	at    int64   // position of the first byte in the part
+	line  int64   // number of the first line, kept where lines are skipped
 	skips []int64 // numbers of the lines that are not published, rising
 	flush bool
 }
@@ -72,22 +73,24 @@ func (f *feeder) part(ctx context.Context, number int, p sinks.Part) error {
 		next = pull
 	}
 	skip, more := next()
-	var line int64
+	var at, line int64
 	carry := f.get()
 	for {
 		b := carry
-		b.part, b.line = number, line
+		b.part, b.at, b.line = number, at, line
 		rest, err := f.fill(r, b)
 		if err != nil && err != io.EOF {
 			return err
 		}
 		carry = f.get()
 		carry.data = append(carry.data, rest...)
-		lines := int64(bytes.Count(b.data, []byte{'\n'}))
-		if n := len(b.data); n > 0 && b.data[n-1] != '\n' {
-			lines++
+		at += int64(len(b.data))
+		if more {
+			line += int64(bytes.Count(b.data, []byte{'\n'}))
+			if err == io.EOF {
+				line++
+			}
 		}
-		line += lines
 		for more && skip < line {
 			b.skips = append(b.skips, skip)
 			skip, more = next()
@@ -189,13 +192,14 @@ func (f *feeder) put(b *block) {
 }
 
 // each yields the published lines of the block, without line ends and the
-// spaces around them (F38).
-func (b *block) each(yield func(number int64, line []byte) error) error {
+// spaces around them (F38), and where they begin in the part.
+func (b *block) each(yield func(at int64, line []byte) error) error {
 	data, number, skips := b.data, b.line, b.skips
-	if number == 0 {
+	if b.at == 0 {
 		data = bytes.TrimPrefix(data, bom)
 	}
 	for len(data) > 0 {
+		at := b.at + int64(len(b.data)-len(data))
 		line := data
 		if i := bytes.IndexByte(data, '\n'); i >= 0 {
 			line, data = data[:i], data[i+1:]
@@ -205,7 +209,7 @@ func (b *block) each(yield func(number int64, line []byte) error) error {
 		if len(skips) > 0 && skips[0] == number {
 			skips = skips[1:]
 		} else if line = trim(line); len(line) > 0 {
-			if err := yield(number, line); err != nil {
+			if err := yield(at, line); err != nil {
 				return err
 			}
 		}

@@ -43,6 +43,8 @@ func newCompressor(name string, level int) (*compressor, error) {
 		zstd.WithEncoderConcurrency(1),
 		zstd.WithWindowSize(pageBytes),
 		zstd.WithEncoderCRC(false), // the page header has one
+		// Ids and timestamps hold few matches and a small alphabet.
+		zstd.WithAllLitEntropyCompression(true),
 		zstd.WithZeroFrames(true))
 	if err != nil {
 		return nil, fmt.Errorf("make zstd encoder: %w", err)

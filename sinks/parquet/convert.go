@@ -145,8 +145,8 @@ func (k *worker) work(ctx context.Context, queue <-chan *block) error {
 			}
 			continue
 		}
-		if err := b.each(func(number int64, line []byte) error {
-			return k.line(b.part, number, line)
+		if err := b.each(func(at int64, line []byte) error {
+			return k.line(b.part, at, line)
 		}); err != nil {
 			return err
 		}
@@ -164,9 +164,9 @@ func (k *worker) work(ctx context.Context, queue <-chan *block) error {
 }
 
 // line shreds one line into a row.
-func (k *worker) line(part int, number int64, line []byte) error {
+func (k *worker) line(part int, at int64, line []byte) error {
 	if int64(len(line)) > k.feeder.maxLine {
-		return &LineError{Part: part, Line: number, Err: errLongLine}
+		return &LineError{Part: part, Offset: at, Err: errLongLine}
 	}
 	k.shredder.begin()
 	found, err := k.walker.WalkType(line, k.typ, k.shredder)
@@ -174,7 +174,7 @@ func (k *worker) line(part int, number int64, line []byte) error {
 		err = errOtherType
 	}
 	if err != nil {
-		return &LineError{Part: part, Line: number, Err: err}
+		return &LineError{Part: part, Offset: at, Err: err}
 	}
 	k.shredder.end()
 	k.rows++

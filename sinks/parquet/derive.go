@@ -139,16 +139,17 @@ func (e *encoder) remapped(f *field, nulls int) error {
 	}
 	// Few types occur: their dictionary serves to the end.
 	v.plain = src.plainCount > 0 && f.content != contentRefType
-	src.each(func(text []byte) {
+	rest := src.cursor()
+	for text := rest.next(); text != nil; text = rest.next() {
 		out, fate := d.apply(f, text)
 		e.count(fate)
 		d.valid = append(d.valid, out != nil)
 		if out == nil {
 			nulls++
-			return
+			continue
 		}
 		v.add(out, &d.pool)
-	})
+	}
 	if nulls > 0 {
 		st.without(d.valid, &d.stream)
 		st = &d.stream

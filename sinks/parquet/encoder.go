@@ -264,7 +264,10 @@ func bounds(v *values) (low, high []byte) {
 	for i := range v.dict.len() {
 		take(v.dict.value(uint32(i)))
 	}
-	v.each(take)
+	rest := v.cursor()
+	for b := rest.next(); b != nil; b = rest.next() {
+		take(b)
+	}
 	if len(low) > maxBound || len(high) > maxBound {
 		return nil, nil
 	}

@@ -47,13 +47,13 @@ func (e *UnmappedError) Hint() string {
 
 // LineError is a published line that cannot be converted. It holds no content.
 type LineError struct {
-	Part int   // number of the part, from 0
-	Line int64 // number of the line in the part, from 0
-	Err  error
+	Part   int   // number of the part, from 0
+	Offset int64 // of the line's first byte in the part
+	Err    error
 }
 
 func (e *LineError) Error() string {
-	return fmt.Sprintf("part %d, line %d: %v", e.Part, e.Line, e.Err)
+	return fmt.Sprintf("part %d, line at byte %d: %v", e.Part, e.Offset, e.Err)
 }
 
 func (e *LineError) Unwrap() error { return e.Err }

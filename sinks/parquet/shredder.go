@@ -10,18 +10,17 @@ import (
 // cell is the state of one node of the schema within a row group: where it
 // stands, and its values when it is a leaf. What is missing costs nothing.
 type cell struct {
+	parent    *cell
+	instances uint32 // objects begun: the slots of the children
 	content   content
 	list      bool
-	parent    *cell
-	instances uint32   // objects begun: the slots of the children
 	pres      presence // in the parent's slots: the single value or the list
+	values    values
 	items     uint32   // slots of all lists so far
 	begun     uint32   // items when the open list began
 	itemPres  presence // items that are not null
 	lengths   counter
-
-	values   values
-	booleans []byte // one a value, 0 or 1
+	booleans  []byte // one a value, 0 or 1
 }
 
 // slot returns the slot that a new value of the cell fills, and marks it.

@@ -411,8 +411,8 @@ func TestFailures(t *testing.T) {
 		fail int
 		want string
 	}{
-		{name: "invalid line", part: text(append(good[:len(good):len(good)], secret)...), want: "part 1, line 2000: "},
-		{name: "other type", part: text(`{"resourceType":"Observation","id":"SECRET"}`), want: "part 1, line 0: resource of another type"},
+		{name: "invalid line", part: text(append(good[:len(good):len(good)], secret)...), want: fmt.Sprintf("part 1, line at byte %d: ", len(text(good...).data))},
+		{name: "other type", part: text(`{"resourceType":"Observation","id":"SECRET"}`), want: "part 1, line at byte 0: resource of another type"},
 		{name: "no type", part: text(`{"id":"SECRET"}`), want: "resource of another type"},
 		{name: "broken part", part: broken{text(good...)}, want: "read part 1: disk is gone"},
 		{name: "long line", part: text(`{"resourceType":"Patient","id":"` + strings.Repeat("SECRET", 5000) + `"}`), sink: Sink{MaxLine: 20_000}, want: "line is too long"},

@@ -40,19 +40,19 @@ func (s *segments) put(b []byte) {
 // dictionary-encoded, then those that are PLAIN. Values are bytes: texts of any
 // length, or numbers of the dictionary's width.
 type values struct {
-	dict    dictionary
-	indexes []uint32
-	last    []byte // the value of the last index
-	lastIdx uint32
+	plain     bool // values are appended to open
+	sticky    bool // the next row groups begin PLAIN
+	lastIndex uint32
+	last      []byte // the value of lastIndex
+	indexes   []uint32
+	dict      dictionary
+	lookCount int // sizes of the dictionary at which it is looked at
+	lookBytes int
 
-	plain      bool // values are appended to open
-	sticky     bool // the next row groups begin PLAIN
-	lookCount  int
-	lookBytes  int
 	open       []byte
-	sealed     [][]byte
 	plainCount uint32
 	plainBytes int
+	sealed     [][]byte
 }
 
 // add appends a value. It reports whether the dictionary is to be looked at by
@@ -63,12 +63,12 @@ func (t *values) add(v []byte, pool *segments) (look bool) {
 		return false
 	}
 	if string(v) == string(t.last) && len(t.indexes) > 0 {
-		t.indexes = append(t.indexes, t.lastIdx)
+		t.indexes = append(t.indexes, t.lastIndex)
 		return false
 	}
 	i, isNew := t.dict.index(v)
 	t.indexes = append(t.indexes, i)
-	t.last, t.lastIdx = t.dict.value(i), i
+	t.last, t.lastIndex = t.dict.value(i), i
 	return isNew && (len(t.dict.offsets) >= t.lookCount || len(t.dict.plain) >= t.lookBytes)
 }
 
@@ -113,17 +113,6 @@ func (t *values) addPlain(v []byte, pool *segments) {
 
 // count is how many values there are.
 func (t *values) count() uint32 { return uint32(len(t.indexes)) + t.plainCount }
-
-// each yields the PLAIN values in order.
-func (t *values) each(yield func(v []byte)) {
-	for c := t.cursor(); ; {
-		v := c.next()
-		if v == nil {
-			return
-		}
-		yield(v)
-	}
-}
 
 // cursor reads the PLAIN values.
 func (t *values) cursor() plainCursor {
