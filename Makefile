@@ -3,6 +3,7 @@
 GO          ?= go
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOFUMPT     := mvdan.cc/gofumpt@v0.12.0
+DUCKDB      := duckdb==2.0.0
 
 # Where the demo puts its snapshots and what it is run with.
 FLUE_DATA ?= data
@@ -65,7 +66,10 @@ race:
 	$(GO) test -race -short ./...
 
 .PHONY: bench
-bench: ## run the Go benchmarks; DATA=DIR adds those on real data
+bench: build ## measure landing and converting beside curl and DuckDB, then the Go benchmarks; DATA=DIR takes your files
+	$(GO) build -o bin/bench ./internal/bench
+	@python3 -c 'import duckdb' 2>/dev/null || { python3 -m venv bin/venv && bin/venv/bin/pip install --quiet $(DUCKDB); }
+	PATH="$(CURDIR)/bin/venv/bin:$$PATH" bin/bench -flue bin/flue -data "$(DATA)"
 	FLUE_TEST_DATA=$(DATA) $(GO) test -run '^$$' -bench . -benchmem -benchtime 1s ./...
 
 .PHONY: fuzz

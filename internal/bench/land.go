@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -78,20 +77,20 @@ func land(o options, data string) error {
 			}
 		}
 	}
+	fmt.Printf("Land %.0f MB from a sandbox over loopback, %d downloads at once; medians of %d runs, interleaved\n", float64(size)/1e6, downloads, o.runs)
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(w, "Land %.0f MB from a sandbox over loopback (%d downloads at once), medians of %d runs, interleaved\t\n", float64(size)/1e6, downloads, o.runs)
 	fmt.Fprintln(w, "client\tMB/s\tCPU s\tpeak MB\t")
 	for k, row := range rows {
 		m := median(got[k])
 		fmt.Fprintf(w, "%s\t%.0f\t%.2f\t%.0f\t\n", row.name, rate(size, m.wall), m.cpu.Seconds(), float64(m.peak)/1e6)
 	}
-	fmt.Fprintln(w, "\t")
+	fmt.Fprintln(w)
 	return w.Flush()
 }
 
 // serve starts an open sandbox over the data in a process of its own.
 func serve(o options, data string) (base string, stop func(), err error) {
-	cmd := exec.Command(o.flue, "sandbox", "--listen", "127.0.0.1:0", "--data", data, "--cache", filepath.Join(o.cache, "sandbox"), "--open", "--json")
+	cmd := exec.Command(o.flue, "sandbox", "--listen", "127.0.0.1:0", "--data", data, "--cache", filepath.Join(o.cache, "sandbox"), "--open")
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return "", nil, err
@@ -103,17 +102,12 @@ func serve(o options, data string) (base string, stop func(), err error) {
 		_ = cmd.Process.Signal(os.Interrupt)
 		_ = cmd.Wait()
 	}
-	line, err := bufio.NewReader(out).ReadBytes('\n')
+	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
 		stop()
 		return "", nil, fmt.Errorf("start the sandbox: %w", err)
 	}
-	var ready struct{ URL string }
-	if err := json.Unmarshal(line, &ready); err != nil {
-		stop()
-		return "", nil, fmt.Errorf("read the sandbox's address: %w", err)
-	}
-	return strings.TrimSuffix(ready.URL, "/"), stop, nil
+	return strings.TrimSpace(line), stop, nil
 }
 
 func client(base string) (*export.Client, error) {

@@ -1,33 +1,32 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 
 	"github.com/klauspost/compress/gzip"
+
+	"github.com/flue-fhir/flue/export/sandbox/population"
 )
 
 // patients is how many synthetic patients give every benched type at least 50
 // MB.
-const patients = 60_000
+const patients = 17_000
 
 // prepare returns a folder of plain NDJSON files: those of -data, unpacked where
 // they are compressed, or a sandbox population.
 func prepare(o options) (string, error) {
 	if o.data == "" {
-		dir := filepath.Join(o.cache, "population")
-		cmd := exec.Command(o.flue, "sandbox", "--patients", fmt.Sprint(patients), "--cache", dir, "--generate-only")
-		cmd.Stderr = os.Stderr
-		out, err := cmd.Output()
+		dir, err := population.Population{Patients: patients, Seed: 1}.Dir(context.Background(), o.cache)
 		if err != nil {
 			return "", fmt.Errorf("make a population: %w", err)
 		}
-		return strings.TrimSpace(string(out)), nil
+		return dir, nil
 	}
 	packed, err := filepath.Glob(filepath.Join(o.data, "*.ndjson.gz"))
 	if err != nil || len(packed) == 0 {

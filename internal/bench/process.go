@@ -17,6 +17,8 @@ type figure struct {
 	wall time.Duration
 	cpu  time.Duration // user and system
 	peak int64         // resident bytes
+
+	stdout []byte
 }
 
 // measure runs a command to its end, bound to the first n cores, and says what
@@ -32,8 +34,8 @@ func measure(cores int, env []string, name string, args ...string) (figure, erro
 	}
 	cmd := exec.Command(name, args...)
 	cmd.Env = append(os.Environ(), append(env, "GOMAXPROCS="+strconv.Itoa(cores))...)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	start := time.Now()
 	err := cmd.Run()
 	wall := time.Since(start)
@@ -49,6 +51,8 @@ func measure(cores int, env []string, name string, args ...string) (figure, erro
 		wall: wall,
 		cpu:  cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(),
 		peak: ru.Maxrss * rssUnit,
+
+		stdout: stdout.Bytes(),
 	}, nil
 }
 
