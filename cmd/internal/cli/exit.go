@@ -68,32 +68,41 @@ func exitCode(ctx context.Context, err error) int {
 // classOf is the class of the error that decides: the first in the chain that
 // has one. It is empty for what may pass by itself.
 func classOf(err error) string {
-	var classed interface{ Class() string }
-	for errors.As(err, &classed) {
-		if c := classed.Class(); c != "" {
-			return c
+	return first(err, func(err error) string {
+		if e, ok := err.(interface{ Class() string }); ok {
+			return e.Class()
 		}
-		next, ok := classed.(interface{ Unwrap() error })
-		if !ok {
-			return ""
-		}
-		err = next.Unwrap()
-	}
-	return ""
+		return ""
+	})
 }
 
 // hintOf is what a person can do about the error; empty when nobody knows.
 func hintOf(err error) string {
-	var hinted interface{ Hint() string }
-	for errors.As(err, &hinted) {
-		if h := hinted.Hint(); h != "" {
-			return h
+	return first(err, func(err error) string {
+		if e, ok := err.(interface{ Hint() string }); ok {
+			return e.Hint()
 		}
-		next, ok := hinted.(interface{ Unwrap() error })
-		if !ok {
-			return ""
+		return ""
+	})
+}
+
+// first asks an error, and those it wraps, until one has an answer.
+func first(err error, ask func(error) string) string {
+	if err == nil {
+		return ""
+	}
+	if answer := ask(err); answer != "" {
+		return answer
+	}
+	switch e := err.(type) {
+	case interface{ Unwrap() error }:
+		return first(e.Unwrap(), ask)
+	case interface{ Unwrap() []error }:
+		for _, one := range e.Unwrap() {
+			if answer := first(one, ask); answer != "" {
+				return answer
+			}
 		}
-		err = next.Unwrap()
 	}
 	return ""
 }

@@ -242,6 +242,10 @@ type sample struct {
 const rateWindow = 8 * time.Second
 
 func (r *rate) note(now time.Time, bytes int64) {
+	if bytes == 0 {
+		r.samples = append(r.samples[:0], sample{now, 0}) // nothing has come: the waiting does not count
+		return
+	}
 	if n := len(r.samples); n > 0 && (now.Sub(r.samples[n-1].at) < 100*time.Millisecond || bytes < r.samples[n-1].bytes) {
 		return
 	}

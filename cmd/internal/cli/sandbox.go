@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -67,6 +68,7 @@ func (s *sizeFlag) Set(text string) error {
 
 func (a *app) sandboxCommand() *cobra.Command {
 	o := sandboxOptions{}
+	var asJSON, generateOnly bool
 	c := &cobra.Command{
 		Use:     "sandbox",
 		Short:   "Serve a FHIR server with bulk export to try jobs against",
@@ -85,6 +87,14 @@ registered with the key that flue makes for the server named sandbox of the conf
 			if err := cmp.Or(exclusive(c, "data", "patients"), exclusive(c, "data", "seed"), exclusive(c, "open", "client")); err != nil {
 				return err
 			}
+			if generateOnly {
+				dir, err := a.sandboxData(c.Context(), o)
+				if err != nil {
+					return err
+				}
+				_, err = fmt.Fprintln(a.sys.Stdout, dir)
+				return err
+			}
 			if !o.open && len(o.clients) == 0 {
 				state, err := a.sandboxState()
 				if err != nil {
@@ -96,7 +106,14 @@ registered with the key that flue makes for the server named sandbox of the conf
 			if err != nil {
 				return err
 			}
-			fmt.Fprintln(a.sys.Stdout, box.base)
+			if asJSON {
+				err = json.NewEncoder(a.sys.Stdout).Encode(map[string]string{"url": box.base})
+			} else {
+				_, err = fmt.Fprintln(a.sys.Stdout, box.base)
+			}
+			if err != nil {
+				return errors.Join(err, box.stop())
+			}
 			if o.addressFile != "" {
 				if err := os.WriteFile(o.addressFile, []byte(box.base+"\n"), 0o600); err != nil {
 					return errors.Join(fmt.Errorf("write address: %w", err), box.stop())
@@ -107,6 +124,8 @@ registered with the key that flue makes for the server named sandbox of the conf
 		},
 	}
 	o.flags(c)
+	c.Flags().BoolVar(&asJSON, "json", false, "print the base URL as a JSON object")
+	c.Flags().BoolVar(&generateOnly, "generate-only", false, "make the population, print its folder and end")
 	return c
 }
 
@@ -159,25 +178,16 @@ type runningSandbox struct {
 // startSandbox makes or opens the data and begins to serve. It returns when
 // requests are answered; the caller stops it.
 func (a *app) startSandbox(ctx context.Context, o sandboxOptions) (*runningSandbox, error) {
-	cache := o.cache
-	if cache == "" {
-		cache = a.cacheFolder()
-	}
-	if err := os.MkdirAll(cache, 0o700); err != nil {
-		return nil, fmt.Errorf("make cache folder: %w", err)
-	}
+	o.cache = cmp.Or(o.cache, a.cacheFolder())
 	log := slog.New(newTextHandler(a.sys.Stderr, slog.LevelWarn))
 	if a.verbose {
 		log = slog.New(newTextHandler(a.sys.Stderr, slog.LevelDebug))
 	}
-	dir := o.data
-	if dir == "" {
-		var err error
-		if dir, err = (population.Population{Patients: o.patients, Seed: o.seed}).Dir(ctx, cache); err != nil {
-			return nil, err
-		}
+	dir, err := a.sandboxData(ctx, o)
+	if err != nil {
+		return nil, err
 	}
-	data, err := store.Open(ctx, store.Options{Dir: dir, Cache: cache, Log: log, Now: a.sys.Now})
+	data, err := store.Open(ctx, store.Options{Dir: dir, Cache: o.cache, Log: log, Now: a.sys.Now})
 	if err != nil {
 		return nil, err
 	}
@@ -217,6 +227,22 @@ func (a *app) startSandbox(ctx context.Context, o sandboxOptions) (*runningSandb
 			return err
 		},
 	}, nil
+}
+
+// sandboxData is the folder of resources to serve; a population that is not in
+// the cache is made.
+func (a *app) sandboxData(ctx context.Context, o sandboxOptions) (string, error) {
+	cache := cmp.Or(o.cache, a.cacheFolder())
+	if err := os.MkdirAll(cache, 0o700); err != nil {
+		return "", fmt.Errorf("make cache folder: %w", err)
+	}
+	if o.data != "" {
+		return o.data, nil
+	}
+	if o.patients < 1 {
+		return "", &usageError{message: "--patients: it needs at least one"}
+	}
+	return population.Population{Patients: o.patients, Seed: o.seed}.Dir(ctx, cache)
 }
 
 // auth makes the authorization server; nil for an open sandbox.
