@@ -217,4 +217,3 @@ func TestP10TLS(t *testing.T) {
 		}
 	}
 }
-

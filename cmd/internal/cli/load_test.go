@@ -56,4 +56,3 @@ func TestPathsOfTheConfiguration(t *testing.T) {
 		t.Errorf("without HOME: %v", err)
 	}
 }
-
