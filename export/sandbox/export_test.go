@@ -5,10 +5,14 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/flue-fhir/flue/export/sandbox/store"
 )
 
 // decode reads a line as plain JSON, by other means than the server.
@@ -215,6 +219,36 @@ func TestIncremental(t *testing.T) {
 	later, _ := c.export("/$export?_since=" + url.QueryEscape(m.TransactionTime))
 	if len(later.Output) != 0 || len(later.Deleted) != 0 {
 		t.Errorf("a third export has %d files, %d deleted", len(later.Output), len(later.Deleted))
+	}
+}
+
+// TestBundlesAreResourcesToo: files of deletions and of outcomes are apart from
+// those of resources of these types.
+func TestBundlesAreResourcesToo(t *testing.T) {
+	dir := t.TempDir()
+	for typ, line := range map[string]string{
+		"Bundle":           `{"resourceType":"Bundle","id":"b","type":"collection"}`,
+		"OperationOutcome": `{"resourceType":"OperationOutcome","id":"o","issue":[]}`,
+		"Basic":            `{"resourceType":"Basic","id":"x"}`,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, typ+".ndjson"), []byte(line+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := &Server{Data: openData(t, dir)}
+	c := serve(t, s)
+	if _, err := s.Data.Delete(store.Reference{Type: "Basic", ID: "x"}); err != nil {
+		t.Fatal(err)
+	}
+	m, lines := c.export("/$export?_since=2000-01-01T00:00:00Z&_foo=1", "Prefer", "handling=lenient")
+	if len(m.Output) != 2 || !strings.Contains(lines["Bundle"][0], `"id":"b"`) || !strings.Contains(lines["OperationOutcome"][0], `"id":"o"`) {
+		t.Errorf("output %+v", lines)
+	}
+	if got := c.lines(m.Deleted)["Bundle"]; len(got) != 1 || !strings.Contains(got[0], "Basic/x") {
+		t.Errorf("deleted %v", got)
+	}
+	if got := c.lines(m.Error)["OperationOutcome"]; len(got) != 1 || !strings.Contains(got[0], "_foo") {
+		t.Errorf("error %v", got)
 	}
 }
 

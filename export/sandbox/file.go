@@ -37,7 +37,7 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request, rt *route) {
 		fail(w, http.StatusNotFound, "not-found", "there is no such file")
 		return
 	}
-	if protocol := f.typ == "OperationOutcome" || f.typ == "Bundle"; !s.OpenFiles && !protocol && !rt.mayRead(f.typ) {
+	if resources := rt.typ == f.typ; !s.OpenFiles && resources && !rt.mayRead(f.typ) {
 		forbid(w, f.typ)
 		return
 	}

@@ -181,16 +181,18 @@ func (s *Server) resolve(req *exportRequest, view *store.View) error {
 
 // resolveTypes checks the types against the level, or finds all of the level.
 func (req *exportRequest) resolveTypes(view *store.View) error {
-	if req.level == levelSystem {
-		if req.types == nil {
-			req.types = view.Types()
-		}
+	if req.level == levelSystem && req.types != nil {
 		return nil
 	}
 	if req.types == nil {
+		all := view.Types()
+		for _, d := range view.Deleted(req.since) {
+			all = append(all, d.Type) // its last resource may be gone
+		}
+		slices.Sort(all)
 		req.types = []string{}
-		for _, typ := range view.Types() {
-			if exportable(typ) {
+		for _, typ := range slices.Compact(all) {
+			if req.level == levelSystem || exportable(typ) {
 				req.types = append(req.types, typ)
 			}
 		}

@@ -15,43 +15,41 @@ import (
 	"github.com/samply/golang-fhir-models/fhir-models/fhir"
 )
 
-// newFile describes the n-th file of a type, from 1: Patient.000001.ndjson. Its
+// newFile describes the n-th file of a name, from 1: Patient.000001.ndjson. Its
 // tag is made of where the bytes lie, which do not change for as long as the
 // index or the job, the scope, lives.
-func newFile(typ string, n int, p store.Piece, scope string, owned bool) *outFile {
+func newFile(typ, name string, n int, p store.Piece, scope string, owned bool) *outFile {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%d\x00%d", scope, p.Path, p.Offset, p.Length))
-	return &outFile{typ: typ, name: fmt.Sprintf("%s.%06d.ndjson", typ, n), tag: hex.EncodeToString(sum[:12]), piece: p, owned: owned}
+	return &outFile{typ: typ, name: fmt.Sprintf("%s.%06d.ndjson", name, n), tag: hex.EncodeToString(sum[:12]), piece: p, owned: owned}
 }
 
-// fileWriter writes a type's lines into the job's folder, a new file whenever
-// one is full.
+// fileWriter writes a type's lines into one file in the job's folder, of which
+// each file of the export is a piece.
 type fileWriter struct {
 	job   *job
-	typ   string
+	typ   string // in the manifest
+	name  string // of the files
 	size  int64
 	lines int
 
 	files []*outFile
-	piece store.Piece
+	piece store.Piece // that is being written
 	file  *os.File
 	out   *bufio.Writer
 }
 
 func (w *fileWriter) add(line []byte) error {
 	length := int64(len(line)) + 1
-	if w.file != nil && (w.piece.Length+length > w.size || w.lines > 0 && w.piece.Lines >= w.lines) {
-		if err := w.finish(); err != nil {
-			return err
-		}
-	}
 	if w.file == nil {
-		path := filepath.Join(w.job.dir, fmt.Sprintf("%s-%d", w.typ, len(w.files)))
-		f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		w.piece.Path = filepath.Join(w.job.dir, w.name)
+		f, err := os.OpenFile(w.piece.Path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 		if err != nil {
 			return err
 		}
 		w.file, w.out = f, bufio.NewWriterSize(f, 256<<10)
-		w.piece = store.Piece{Path: path}
+	}
+	if w.piece.Length+length > w.size || w.lines > 0 && w.piece.Lines >= w.lines {
+		w.cut()
 	}
 	w.piece.Length += length
 	w.piece.Lines++
@@ -59,15 +57,22 @@ func (w *fileWriter) add(line []byte) error {
 	return errors.Join(err, w.out.WriteByte('\n'))
 }
 
-// finish closes the file that is being written, if there is one.
+// cut ends the piece that is being written, if it has lines.
+func (w *fileWriter) cut() {
+	if w.piece.Lines == 0 {
+		return
+	}
+	w.files = append(w.files, newFile(w.typ, w.name, len(w.files)+1, w.piece, w.job.id, true))
+	w.piece = store.Piece{Path: w.piece.Path, Offset: w.piece.Offset + w.piece.Length}
+}
+
+// finish ends the last piece and closes the file, if there is one.
 func (w *fileWriter) finish() error {
 	if w.file == nil {
 		return nil
 	}
-	err := errors.Join(w.out.Flush(), w.file.Close())
-	w.file = nil
-	w.files = append(w.files, newFile(w.typ, len(w.files)+1, w.piece, w.job.id, true))
-	return err
+	w.cut()
+	return errors.Join(w.out.Flush(), w.file.Close())
 }
 
 // deletionsABundle is how many deletions a line of a deleted file has at most.
@@ -89,7 +94,7 @@ func (s *Server) writeDeleted(j *job) error {
 		}
 		byType[d.Type] = append(byType[d.Type], d)
 	}
-	w := &fileWriter{job: j, typ: "Bundle", size: orElse(s.FileSize, defaultFileSize), lines: s.FileLines}
+	w := &fileWriter{job: j, typ: "Bundle", name: "deleted", size: orElse(s.FileSize, defaultFileSize), lines: s.FileLines}
 	for _, typ := range j.asked.types {
 		for some := range slices.Chunk(byType[typ], deletionsABundle) {
 			bundle := fhir.Bundle{Type: fhir.BundleTypeTransaction}
@@ -112,7 +117,7 @@ func (s *Server) writeDeleted(j *job) error {
 
 // writeOutcomes writes what a lenient request was not given.
 func (s *Server) writeOutcomes(j *job) error {
-	w := &fileWriter{job: j, typ: "OperationOutcome", size: defaultFileSize}
+	w := &fileWriter{job: j, typ: "OperationOutcome", name: "error", size: defaultFileSize}
 	for _, text := range j.asked.ignored {
 		line, err := json.Marshal(outcome(issue{"warning", "not-supported", text}))
 		if err != nil {

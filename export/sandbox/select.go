@@ -44,11 +44,11 @@ func (s *Server) writeType(ctx context.Context, j *job, typ string) error {
 			return err
 		}
 		for i, p := range pieces {
-			j.output = append(j.output, newFile(typ, i+1, p, s.Data.Dir(), false))
+			j.output = append(j.output, newFile(typ, typ, i+1, p, s.Data.Dir(), false))
 		}
 		return nil
 	}
-	out := &fileWriter{job: j, typ: typ, size: orElse(s.FileSize, defaultFileSize), lines: s.FileLines}
+	out := &fileWriter{job: j, typ: typ, name: typ, size: orElse(s.FileSize, defaultFileSize), lines: s.FileLines}
 	err = s.selectLines(ctx, j, typ, rows, func(line []byte) error { return out.add(subset(line, keep)) })
 	if err := errors.Join(err, out.finish()); err != nil {
 		return err

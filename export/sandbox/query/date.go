@@ -23,7 +23,7 @@ func cutPrefix(value string) (prefix, rest string) {
 	return "eq", value
 }
 
-// ParsePeriod reads a FHIR date, dateTime or instant with any precision; one
+// parsePeriod reads a FHIR date, dateTime or instant with any precision; one
 // without an offset is UTC.
 func parsePeriod(s string) (period, bool) {
 	for _, form := range []struct {
