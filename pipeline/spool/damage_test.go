@@ -229,7 +229,7 @@ func tryLand(t *testing.T, r *Run, body []byte, cut *int) (*Part, error) {
 // TestI8LandingMemory lands a body far larger than what may be held, and samples
 // the heap while it comes.
 func TestI8LandingMemory(t *testing.T) {
-	const size = 300 << 20
+	const size = 96 << 20
 	line := patients(1, 1)
 	for name, limit := range map[string]uint64{"Identity": 24 << 20, "OneLine": 24 << 20} {
 		t.Run(name, func(t *testing.T) {

@@ -12,14 +12,14 @@ import (
 // TestFaults lands bodies that cannot become parts, and then a good one with the
 // same landing: nothing of the bad one may be left.
 func TestFaults(t *testing.T) {
-	good := patients(1, 20_000)
+	good := patients(1, 5_000)
 	packed := gz(t, good)
 	corrupt := bytes.Clone(packed)
 	corrupt[len(corrupt)/2] ^= 0xff
 	sum := bytes.Clone(packed)
 	sum[len(sum)-6] ^= 1
 	html := []byte("\ufeff \n<!DOCTYPE html><html><body>Sign in</body></html>")
-	bomb := gz(t, make([]byte, 200<<20))
+	bomb := gz(t, make([]byte, freeRatio+16<<20))
 
 	for name, c := range map[string]struct {
 		source    Source

@@ -124,7 +124,7 @@ func (l *Landing) open() error {
 // the representation still has the validator. Offset 0 is the whole body.
 // encoding is "gzip" when the bytes that are kept are: ask for the same again.
 func (l *Landing) Resume() (offset int64, validator, encoding string) {
-	if l.sent == 0 || l.origin.Validator == "" {
+	if l.sent == 0 || l.origin.Validator == "" || l.whole {
 		return 0, "", ""
 	}
 	if l.kind == rawChunk {
@@ -140,9 +140,10 @@ func (l *Landing) Resume() (offset int64, validator, encoding string) {
 // 0 replaces what was kept. Any other error is the local disk's or ctx's; Resume
 // tells what is left then.
 func (l *Landing) Copy(ctx context.Context, s Source) error {
-	if l.closed || l.whole {
+	if l.closed {
 		return errClosed
 	}
+	l.whole = false // another body takes its place
 	err := l.begin(ctx, s)
 	if err == nil {
 		err = l.read(ctx, s.Body)

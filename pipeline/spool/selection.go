@@ -79,8 +79,10 @@ func (s *Selection) describe(ctx context.Context, parts []*Part, lost []int64) e
 		s.Delivered += t.Lines
 		s.Superseded += lost[i]
 		if t.Lines > lost[i] {
-			s.Views = append(s.Views, &View{sel: s, part: p, number: i, lines: t.Lines - lost[i], lost: lost[i],
-				other: p.foot.Info.Lines - t.Lines, ordinal: slices.Index(p.foot.Names, s.Type)})
+			s.Views = append(s.Views, &View{
+				sel: s, part: p, number: i, lines: t.Lines - lost[i], lost: lost[i],
+				other: p.foot.Info.Lines - t.Lines, ordinal: slices.Index(p.foot.Names, s.Type),
+			})
 		}
 		if t.Known {
 			if ctx.Err() != nil {

@@ -163,7 +163,7 @@ func files(t testing.TB, r *Run) []string {
 }
 
 func TestLand(t *testing.T) {
-	body := patients(1, 30_000) // several chunks
+	body := patients(1, 15_000) // several chunks
 	packed := gz(t, body)
 	for name, c := range map[string]struct {
 		sent     []byte
@@ -182,10 +182,10 @@ func TestLand(t *testing.T) {
 			r := newRun(t)
 			s := source(c.sent)
 			s.Encoding = c.encoding
-			p := land(t, r, "output/Patient/0", Options{Type: "Patient", Expect: 30_000}, s)
+			p := land(t, r, "output/Patient/0", Options{Type: "Patient", Expect: 15_000}, s)
 			info := p.Info()
-			if info.Lines != 30_000 || info.Of("Patient").Lines != 30_000 || len(info.Types) != 1 || !info.Types[0].Known {
-				t.Errorf("%d lines, types %+v, want 30000 of Patient", info.Lines, info.Types)
+			if info.Lines != 15_000 || info.Of("Patient").Lines != 15_000 || len(info.Types) != 1 || !info.Types[0].Known {
+				t.Errorf("%d lines, types %+v, want 15000 of Patient", info.Lines, info.Types)
 			}
 			if info.Encoding != c.want || info.Layers != c.layers {
 				t.Errorf("encoding %q with %d layers, want %q with %d", info.Encoding, info.Layers, c.want, c.layers)
@@ -383,7 +383,7 @@ func TestFullDisk(t *testing.T) {
 
 	// The disk fills up in the middle of a body, and has room again later.
 	s.MinFree = 1
-	body := patients(1, 60_000)
+	body := patients(1, 30_000)
 	whole := land(t, newRun(t), "k", unknown, source(body))
 	l, err := r.Land("k", unknown)
 	if err != nil {

@@ -153,8 +153,10 @@ func (h SinkHarness) publishes(t *testing.T) {
 	lines[3] = `{"resourceType":"Observation","id":"o1"}` // another type
 	lines[4] = `{"resourceType":"Patient","id":`          // quarantined
 	lines[9] = Patients(1, 1)[0]                          // an older version of p1
-	crlf := &Part{Data: []byte("\ufeff" + Patients(10, 1)[0] + "\r\n\r\n  \n" + Patients(11, 1)[0] + " \r\n" + Patients(12, 1)[0] + "\n \n" + Patients(13, 1)[0]),
-		Skip: []int64{4}, Rows: 3}
+	crlf := &Part{
+		Data: []byte("\ufeff" + Patients(10, 1)[0] + "\r\n\r\n  \n" + Patients(11, 1)[0] + " \r\n" + Patients(12, 1)[0] + "\n \n" + Patients(13, 1)[0]),
+		Skip: []int64{4}, Rows: 3,
+	}
 	var s Staging
 	h.convert(t, &s, input(t, "Patient", NewPart(lines, 0, 3, 4, 9), crlf))
 	same(t, "published", h.ids(t, &s), append(wantIDs([2]int{1, 3}, [2]int{5, 9}), "p10", "p11", "p13"))

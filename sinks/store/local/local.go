@@ -53,8 +53,10 @@ func (s *Store) Latest(ctx context.Context, job string) (*sinks.Manifest, error)
 	}
 	m, err := s.read(job, name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &Error{Op: "read latest", Path: filepath.Join(s.Path, job, latestName), Err: err,
-			hint: "The link points at a snapshot that is gone. Point it at one that is there, or remove it: then the next run is a full one."}
+		return nil, &Error{
+			Op: "read latest", Path: filepath.Join(s.Path, job, latestName), Err: err,
+			hint: "The link points at a snapshot that is gone. Point it at one that is there, or remove it: then the next run is a full one.",
+		}
 	}
 	return m, err
 }
@@ -74,8 +76,10 @@ func (s *Store) latest(ctx context.Context, job string) (string, error) {
 		err = errors.New("it does not point into " + snapshotsName)
 	}
 	if err != nil {
-		return "", &Error{Op: "read latest", Path: link, Err: err,
-			hint: "It must be a symbolic link to a folder in " + snapshotsName + ". Move away what is there."}
+		return "", &Error{
+			Op: "read latest", Path: link, Err: err,
+			hint: "It must be a symbolic link to a folder in " + snapshotsName + ". Move away what is there.",
+		}
 	}
 	return filepath.Base(target), nil
 }
@@ -180,8 +184,10 @@ func (s *Store) read(job, name string) (*sinks.Manifest, error) {
 		return nil, wrap("read manifest", path, err)
 	}
 	if m.Version > sinks.ManifestVersion {
-		return nil, &Error{Op: "read manifest", Path: path, Err: fmt.Errorf("its version is %d, this program knows up to %d", m.Version, sinks.ManifestVersion),
-			hint: "A newer flue wrote it: use that, or a destination of its own."}
+		return nil, &Error{
+			Op: "read manifest", Path: path, Err: fmt.Errorf("its version is %d, this program knows up to %d", m.Version, sinks.ManifestVersion),
+			hint: "A newer flue wrote it: use that, or a destination of its own.",
+		}
 	}
 	return m, nil
 }

@@ -250,3 +250,29 @@ func TestStagingEndsWithPublish(t *testing.T) {
 		t.Errorf("Latest after Discard: %v, %v", m, err)
 	}
 }
+
+// TestNoTemporaryFilesInASnapshot leaves a file open while it publishes.
+func TestNoTemporaryFilesInASnapshot(t *testing.T) {
+	s := &Store{Path: t.TempDir()}
+	st, err := s.Stage(t.Context(), "job", "r1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := st.Create(t.Context(), "ndjson/Patient/open")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Abort()
+	location, err := st.Publish(t.Context(), &sinks.Manifest{Published: noon})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path := range tree(t, location) {
+		if strings.Contains(path, ".tmp") {
+			t.Errorf("%s was published", path)
+		}
+	}
+	if _, _, err := w.Commit(); err == nil {
+		t.Error("a file was committed into a published snapshot")
+	}
+}

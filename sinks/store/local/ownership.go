@@ -23,8 +23,10 @@ func (s *Store) ownership() (*ownership, error) {
 	if err != nil {
 		g, err := user.LookupGroup(s.Group)
 		if err != nil {
-			return nil, &Error{Op: "open destination", Path: s.Path, Err: err, class: "usage",
-				hint: "destination.group must be a group of this machine, or its number."}
+			return nil, &Error{
+				Op: "open destination", Path: s.Path, Err: err, class: "usage",
+				hint: "destination.group must be a group of this machine, or its number.",
+			}
 		}
 		if gid, err = strconv.Atoi(g.Gid); err != nil {
 			return nil, fmt.Errorf("open destination: group %s: %w", s.Group, err)
