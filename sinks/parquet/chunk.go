@@ -49,7 +49,7 @@ func (e *encoder) writePage(c *chunk, h pageHeader, page []byte) {
 	at := len(e.group.bytes)
 	e.group.bytes = h.append(e.group.bytes)
 	c.uncompressed += int64(len(e.group.bytes) - at + len(page))
-	e.group.bytes = append(e.group.bytes, packed...)
+	e.group.bytes = append(room(e.group.bytes, len(packed)), packed...)
 }
 
 // dictionaryPage writes the column's dictionary.

@@ -24,7 +24,7 @@ type compressor struct {
 }
 
 // newCompressor returns a compressor by name; "" is zstd. Level is that of zstd
-// from 1 to 22, 0 for 3.
+// from 1 to 22, 0 for 1: more does little for such pages and takes longer.
 func newCompressor(name string, level int) (*compressor, error) {
 	switch name {
 	case None:
@@ -36,7 +36,7 @@ func newCompressor(name string, level int) (*compressor, error) {
 		return nil, fmt.Errorf("unknown compression %q", name)
 	}
 	if level == 0 {
-		level = 3
+		level = 1
 	}
 	encoder, err := zstd.NewWriter(nil,
 		zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(level)),

@@ -1,6 +1,7 @@
 package parquet
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 )
@@ -89,6 +90,9 @@ func (d *derivation) apply(f *field, text []byte) ([]byte, verdict) {
 		binary.LittleEndian.PutUint64(d.buf[:], uint64(start))
 		return d.buf[:8], exact
 	case contentRefType:
+		if bytes.HasPrefix(text, []byte(urnUUID)) {
+			return nil, exact
+		}
 		typ, _ := splitReference(text)
 		return typ, exact
 	case contentRefID:

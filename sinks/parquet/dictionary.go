@@ -54,6 +54,8 @@ func (d *dictionary) index(v []byte) (uint32, bool) {
 		at = (at + 1) & mask
 	}
 	i := uint32(len(d.offsets))
+	d.plain = room(d.plain, 4+len(v))
+	d.offsets = room(d.offsets, 1)
 	if d.width == 0 {
 		d.plain = binary.LittleEndian.AppendUint32(d.plain, uint32(len(v)))
 	}

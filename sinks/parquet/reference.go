@@ -15,7 +15,7 @@ import (
 //
 // Source: https://hl7.org/fhir/R4/references.html#literal
 func splitReference(text []byte) (typ, id []byte) {
-	if rest, ok := bytes.CutPrefix(text, []byte("urn:uuid:")); ok {
+	if rest, ok := bytes.CutPrefix(text, []byte(urnUUID)); ok {
 		if isID(rest) {
 			return nil, rest
 		}
@@ -44,6 +44,9 @@ func splitReference(text []byte) (typ, id []byte) {
 	return typ, id
 }
 
+// urnUUID begins a reference to a resource whose type is not told.
+const urnUUID = "urn:uuid:"
+
 // isAbsolute reports whether the base is that of an http or https URL.
 func isAbsolute(base []byte) bool {
 	scheme, host, ok := strings.Cut(string(base), "://")
@@ -57,12 +60,23 @@ func isID(text []byte) bool {
 	if len(text) == 0 {
 		return false
 	}
+	ok := uint64(1)
 	for _, c := range text {
-		switch {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '.', c == '_':
-		default:
+		if c >= 128 {
 			return false
 		}
+		word := uint64(idBelow64)
+		if c >= 64 {
+			word = idFrom64
+		}
+		ok &= word >> (c & 63)
 	}
-	return true
+	return ok&1 == 1
 }
+
+// The characters of an id as sets of bits: '-', '.' and the digits; the letters
+// and '_'.
+const (
+	idBelow64 = 1<<'-' | 1<<'.' | (1<<10-1)<<'0'
+	idFrom64  = (1<<26-1)<<('A'-64) | (1<<26-1)<<('a'-64) | 1<<('_'-64)
+)

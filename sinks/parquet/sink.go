@@ -33,7 +33,7 @@ import (
 type Sink struct {
 	Version     string // of the program, for the footer
 	Compression string // Zstd (the default), Snappy or None
-	Level       int    // of zstd, 1 to 22; 0 means 3
+	Level       int    // of zstd, 1 to 22; 0 means 1
 	Unmapped    string // Keep (the default) or Fail
 
 	TargetSize int64 // bytes after which a file is closed; 0 means 256 MiB

@@ -2,6 +2,7 @@ package parquet
 
 import (
 	"encoding/binary"
+	"slices"
 )
 
 // segmentSize is how much PLAIN text one segment holds, unless a single value
@@ -62,6 +63,7 @@ func (t *values) add(v []byte, pool *segments) (look bool) {
 		t.addPlain(v, pool)
 		return false
 	}
+	t.indexes = room(t.indexes, 1)
 	if string(v) == string(t.last) && len(t.indexes) > 0 {
 		t.indexes = append(t.indexes, t.lastIndex)
 		return false
@@ -103,12 +105,25 @@ func (t *values) addPlain(v []byte, pool *segments) {
 		t.sealed = append(t.sealed, t.open)
 		t.open = pool.get()
 	}
+	if n := len(t.open); n >= segmentSize/16 && cap(t.open) < segmentSize && n+need <= segmentSize {
+		t.open = append(pool.get(), t.open...)
+	}
+	t.open = room(t.open, need)
 	if t.dict.width == 0 {
 		t.open = binary.LittleEndian.AppendUint32(t.open, uint32(len(v)))
 	}
 	t.open = append(t.open, v...)
 	t.plainCount++
 	t.plainBytes += need
+}
+
+// room makes room for n more elements. It doubles what there is: append would
+// grow large slices by a quarter and copy them four times over.
+func room[T any](s []T, n int) []T {
+	if len(s)+n <= cap(s) {
+		return s
+	}
+	return slices.Grow(s, max(n, len(s), 64))
 }
 
 // count is how many values there are.
