@@ -22,7 +22,7 @@ help: ## list the targets
 
 .PHONY: build
 build: ## build bin/flue
-	CGO_ENABLED=0 $(GO) build -trimpath -o bin/flue ./cmd/flue
+	CGO_ENABLED=0 $(GO) build -buildvcs=auto -trimpath -o bin/flue ./cmd/flue
 
 .PHONY: demo
 demo: build ## start a sandbox, authenticate, export and publish: the whole of flue in a minute
@@ -85,7 +85,7 @@ release: ## build static binaries for linux and darwin into dist/, with checksum
 	rm -rf dist && mkdir dist
 	@set -e; for platform in $(PLATFORMS); do \
 	  out=dist/flue_$${platform%/*}_$${platform#*/}; echo "$$out"; \
-	  CGO_ENABLED=0 GOOS=$${platform%/*} GOARCH=$${platform#*/} $(GO) build -trimpath -ldflags '-s -w' -o $$out ./cmd/flue; \
+	  CGO_ENABLED=0 GOOS=$${platform%/*} GOARCH=$${platform#*/} $(GO) build -buildvcs=auto -trimpath -ldflags '-s -w' -o $$out ./cmd/flue; \
 	done
 	cd dist && if command -v sha256sum >/dev/null; then sha256sum flue_*; else shasum -a 256 flue_*; fi > SHA256SUMS
 	@cat dist/SHA256SUMS

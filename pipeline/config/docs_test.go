@@ -128,3 +128,23 @@ func TestJobsFileNamesItsSchema(t *testing.T) {
 		t.Errorf("its first line is %q", first)
 	}
 }
+
+// The jobs.yaml of the README is one that flue accepts.
+func TestReadmeExample(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, ok := strings.Cut(string(readme), "```yaml\n")
+	example, _, closed := strings.Cut(rest, "```\n")
+	if !ok || !closed {
+		t.Fatal("README.md has no YAML")
+	}
+	f := parse(t, example, env("HOSPITAL_CLIENT_ID", "c"))
+	if job := f.Jobs["diabetes-cohort"]; job.Server != "hospital" || job.Export.Group == "" {
+		t.Errorf("job is %+v", job)
+	}
+	if err := compiled(t).Validate(instance(t, example)); err != nil {
+		t.Errorf("the schema refuses it: %v", err)
+	}
+}

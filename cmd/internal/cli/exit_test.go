@@ -112,3 +112,26 @@ func TestInterruptTwice(t *testing.T) {
 	}
 	release()
 }
+
+// README and docs/ARCHITECTURE.md have the same table.
+func TestExitTableIsDocumented(t *testing.T) {
+	for _, path := range []string{"../../../README.md", "../../../docs/ARCHITECTURE.md"} {
+		page, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range exitTable() {
+			meaning := r.meaning
+			if r.code == exitOK {
+				_, meaning, _ = strings.Cut(r.meaning, "after run: ")
+			}
+			found := false
+			for line := range strings.Lines(string(page)) {
+				found = found || strings.HasPrefix(line, fmt.Sprintf("| %d |", r.code)) && strings.Contains(line, meaning)
+			}
+			if !found {
+				t.Errorf("%s lacks %d %q", path, r.code, meaning)
+			}
+		}
+	}
+}
