@@ -113,7 +113,7 @@ func (c *chunk) describe(b *metadata.ColumnChunkMetaDataBuilder, base int64) err
 	}
 	b.SetStats(bounds)
 	setCodec(&b.Contents().MetaData.Codec, c.codec)
-	if err := b.Finish(info, c.dictAt >= 0, c.plainPages > 0, stats, nil); err != nil {
+	if err := b.Finish(info, c.dictAt >= 0, c.dictAt >= 0 && c.plainPages > 0, stats, nil); err != nil {
 		return err
 	}
 	// Finish takes them from a map; the same input shall give the same bytes.

@@ -5,8 +5,10 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -163,5 +165,30 @@ func readLines(t testing.TB, name string, byType map[string][]byte) {
 		if err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestCorruptFiles: a file with broken bytes gives an error or other rows, and
+// never a panic.
+func TestCorruptFiles(t *testing.T) {
+	out, dst := roundTrip(t, &Sink{}, newInput(t, "Patient", text(patients(300)...)))
+	data := dst.files[out.Files[0].Path]
+	random := rand.New(rand.NewPCG(1, 2))
+	broken := 0
+	for range 300 {
+		bad := bytes.Clone(data)
+		for range 3 {
+			bad[random.IntN(len(bad))] ^= byte(1 + random.IntN(255))
+		}
+		if rebuild.Rebuild(bytes.NewReader(bad), int64(len(bad)), func([]byte) error { return nil }) != nil {
+			broken++
+		}
+	}
+	if broken == 0 {
+		t.Error("no broken byte is ever noticed")
+	}
+	stop := errors.New("stop")
+	if err := rebuild.Rebuild(bytes.NewReader(data), int64(len(data)), func([]byte) error { return stop }); err != stop {
+		t.Errorf("got %v, want the caller's error", err)
 	}
 }

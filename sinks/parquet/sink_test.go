@@ -173,7 +173,7 @@ func TestEncodings(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"status":    "[RLE_DICTIONARY PLAIN RLE]",
-		"id":        "[PLAIN RLE PLAIN]",
+		"id":        "[PLAIN RLE]",
 		"note.text": "[RLE_DICTIONARY PLAIN RLE PLAIN]",
 	} {
 		if pages[name] != want {

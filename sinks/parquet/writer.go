@@ -23,6 +23,10 @@ type writer struct {
 	done  []sinks.File
 }
 
+// mostChunks bounds the columns times row groups of a file: their descriptions
+// stay in memory until the footer is written (I8).
+const mostChunks = 50_000
+
 func (w *writer) path(n int) string { return fmt.Sprintf("%spart-%05d.parquet", w.folder, n) }
 
 func (w *writer) create(ctx context.Context) error {
@@ -47,7 +51,7 @@ func (w *writer) append(ctx context.Context, g *rowGroup) error {
 		w.open = nil
 		return err
 	}
-	if w.open.at >= w.target {
+	if w.open.at >= w.target || int(w.open.groups)*w.layout.leaves >= mostChunks {
 		return w.close()
 	}
 	return nil
@@ -94,14 +98,15 @@ func (w *writer) discard(ctx context.Context) {
 }
 
 // sweep removes files that an earlier try, killed before its end and cut
-// otherwise, may have left behind the last one (I5). There cannot be more of
-// them than the input has target sizes.
+// otherwise, may have left behind the last one (I5). The bound on their number
+// supposes row groups of a mebibyte of input or more.
 func (w *writer) sweep(ctx context.Context, parts []sinks.Part) error {
 	var input int64
 	for _, p := range parts {
 		input += p.Bytes()
 	}
-	for n := w.begun; n <= w.begun+int(input/w.target)+1; n++ {
+	most := input/w.target + input/(1<<20)*int64(w.layout.leaves)/mostChunks + 1
+	for n := w.begun; n <= w.begun+int(most); n++ {
 		if err := w.dst.Remove(ctx, w.path(n)); err != nil {
 			return fmt.Errorf("remove %s: %w", w.path(n), err)
 		}
