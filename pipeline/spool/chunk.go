@@ -33,10 +33,10 @@ const (
 
 const (
 	headerLen = 16
-	// maxData is the most bytes as sent that a data chunk holds. It is also what
-	// a process that dies loses of an identity body; of gzip it is rawStep.
+	// maxData is the most bytes as sent that a data chunk holds, and that are
+	// lost of a body when a process dies. Of gzip it is a rawShare of that.
 	maxData  = 1 << 20
-	rawStep  = 256 << 10
+	rawShare = 4
 	maxChunk = 64 << 20 // of any chunk; more is no chunk
 )
 

@@ -246,7 +246,7 @@ func TestI8LandingMemory(t *testing.T) {
 			if p.Info().Bytes != size {
 				t.Errorf("%d bytes landed of %d", p.Info().Bytes, size)
 			}
-			if _, err := r.Select(t.Context(), "Patient", []*Part{p}, SelectOptions{Memory: 1<<20}); err != nil {
+			if _, err := r.Select(t.Context(), "Patient", []*Part{p}, SelectOptions{Memory: 1 << 20}); err != nil {
 				t.Error(err)
 			}
 		})

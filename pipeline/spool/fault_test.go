@@ -115,23 +115,23 @@ func TestErrorBehindTheLastByte(t *testing.T) {
 }
 
 func TestF34FileChangedBetween(t *testing.T) {
-	body := patients(1, 40_000)
+	body := patients(1, 2_000)
 	for name, change := range map[string]func(*Source){
 		"Validator": func(s *Source) { s.Validator = `"v2"` },
 		"Length":    func(s *Source) { s.Length++ },
 	} {
 		t.Run(name, func(t *testing.T) {
-			l, err := newRun(t).Land("k", unknown)
+			l, err := fineRun(t).Land("k", unknown)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer l.Close()
 			s := source(body)
-			s.Body = &cutBody{body: body, at: 3 << 20, err: errReset}
+			s.Body = &cutBody{body: body, at: 100_000, err: errReset}
 			if err := l.Copy(t.Context(), s); !errors.Is(err, errReset) {
 				t.Fatal(err)
 			}
-			s = from(body, 3<<20, `"v1"`)
+			s = from(body, 100_000, `"v1"`)
 			change(&s)
 			var content *ContentError
 			if err := l.Copy(t.Context(), s); !errors.As(err, &content) || content.Fault != Changed {
@@ -162,7 +162,7 @@ func TestF37Count(t *testing.T) {
 		"AllowedLie": {Options{Expect: 12, AllowMismatch: true}, int64(len(body)), true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l, err := newRun(t).Land("k", c.opts)
+			l, err := fineRun(t).Land("k", c.opts)
 			if err != nil {
 				t.Fatal(err)
 			}

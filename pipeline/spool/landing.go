@@ -231,7 +231,7 @@ func (l *Landing) read(ctx context.Context, body io.Reader) error {
 			}
 			continue
 		}
-		n, err := body.Read(l.buf[len(l.buf):cap(l.buf)])
+		n, err := body.Read(l.buf[len(l.buf) : headerLen+l.step()])
 		l.buf = l.buf[:len(l.buf)+n]
 		l.sent += int64(n)
 		if l.kind == 0 && len(l.buf) >= headerLen+2 {
@@ -262,12 +262,17 @@ func (l *Landing) read(ctx context.Context, body io.Reader) error {
 	}
 }
 
-// step is how many bytes as sent make a chunk.
+// step is how many bytes as sent make a chunk: of gzip, which holds so much
+// more, fewer.
 func (l *Landing) step() int {
-	if l.kind == rawChunk {
-		return rawStep
+	n := l.run.spool.chunk
+	if n == 0 {
+		n = maxData
 	}
-	return maxData
+	if l.kind == rawChunk {
+		return n / rawShare
+	}
+	return n
 }
 
 // finish checks the body as a whole.
@@ -285,6 +290,9 @@ func (l *Landing) finish(s Source) error {
 		return err
 	}
 	info := &l.in.info
+	if info.RawBytes != l.sent { // I3: every byte has been walked
+		return &ContentError{Fault: BrokenSpool}
+	}
 	checked := l.origin.Length >= 0 || info.Layers > 0
 	if l.in.cutLine && !checked {
 		return &ContentError{Fault: CutLine}

@@ -45,6 +45,7 @@ type Spool struct {
 	// Limits bound the columns of a type.
 	Limits fhirjson.Limits
 
+	chunk int // bytes of a data chunk; 0 means maxData. Tests cut finer.
 	pools pools
 }
 

@@ -23,6 +23,12 @@ func newRun(t testing.TB) *Run {
 	return openRun(t, &Spool{Dir: tempDir(t), MinFree: 1})
 }
 
+// fineRun is newRun with small chunks: a body need not be large to have many.
+func fineRun(t testing.TB) *Run {
+	t.Helper()
+	return openRun(t, &Spool{Dir: tempDir(t), MinFree: 1, chunk: 32 << 10})
+}
+
 // tempDir is a folder in memory where there is one: the tests sync often.
 func tempDir(t testing.TB) string {
 	t.Helper()
@@ -47,7 +53,7 @@ func openRun(t testing.TB, s *Spool) *Run {
 func reopen(t testing.TB, r *Run) *Run {
 	t.Helper()
 	s := r.spool
-	return openRun(t, &Spool{Dir: s.Dir, MaxLine: s.MaxLine, MinFree: s.MinFree, MaxRatio: s.MaxRatio, MaxBody: s.MaxBody})
+	return openRun(t, &Spool{Dir: s.Dir, MaxLine: s.MaxLine, MinFree: s.MinFree, MaxRatio: s.MaxRatio, MaxBody: s.MaxBody, chunk: s.chunk})
 }
 
 var unknown = Options{Type: "Patient", Expect: -1}
@@ -266,7 +272,9 @@ func TestEmptyBody(t *testing.T) {
 			if info := p.Info(); info.Lines != 0 || len(info.Types) != 0 {
 				t.Errorf("%+v, want no lines", info)
 			}
-			readAll(t, p.Open)
+			if got := readAll(t, p.Open); int64(len(got)) != p.Info().Bytes || s.Length >= 0 && p.Info().RawBytes != s.Length {
+				t.Errorf("Open gives %d bytes of %d, of %d as sent", len(got), p.Info().Bytes, p.Info().RawBytes)
+			}
 			if got := records(t, p); len(got) != 0 {
 				t.Errorf("%d records, want none", len(got))
 			}
