@@ -49,7 +49,7 @@ Servers and jobs are described in jobs.yaml; see 'flue config schema'.`,
 	)
 	root.AddCommand(
 		a.runCommand(), a.checkCommand(), a.runsCommand(), a.showCommand(), a.cancelCommand(), a.watermarkCommand(),
-		a.configCommand(), a.keysCommand(), a.jwksCommand(),
+		a.configCommand(), a.keysCommand(), a.jwksCommand(), a.assertionCommand(), a.tokenCommand(), a.getCommand(),
 		a.sandboxCommand(), a.demoCommand(),
 		a.versionCommand(),
 		&cobra.Command{

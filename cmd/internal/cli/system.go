@@ -22,6 +22,7 @@ import (
 // System is the process as the commands see it.
 type System struct {
 	Args      []string // without the program's name
+	Stdin     io.Reader
 	Stdout    io.Writer
 	Stderr    io.Writer
 	LookupEnv func(string) (string, bool)
@@ -39,6 +40,7 @@ type System struct {
 func Main() {
 	s := &System{
 		Args:      os.Args[1:],
+		Stdin:     os.Stdin,
 		Stdout:    os.Stdout,
 		Stderr:    os.Stderr,
 		LookupEnv: os.LookupEnv,
