@@ -73,6 +73,9 @@ func (s *Sink) run(ctx context.Context, in sinks.Input, l *layout, w *writer) ([
 		maxLine: or(s.MaxLine, defaultMaxLine),
 		epoch:   int64(n) * min(or(s.RowGroup, defaultRowGroup), share),
 	}
+	if s.Sort {
+		f.epoch = int64(n) * min(or(s.RowGroup, defaultRowGroup), share/4)
+	}
 	workers := make([]*worker, n)
 	turns := make([]chan struct{}, n)
 	for i := range workers {
@@ -103,7 +106,8 @@ type worker struct {
 	walker   fhirjson.Walker
 	shredder *shredder
 	encoder  *encoder
-	share    int64 // bytes of memory that the buffers may have
+	sorter   *sorter // nil when rows stay in the order of delivery
+	share    int64   // bytes of memory that the buffers may have
 	rows     int64
 
 	feeder *feeder
@@ -121,6 +125,11 @@ func (s *Sink) newWorker(in sinks.Input, l *layout, share int64) (*worker, error
 	k := &worker{typ: in.Type, shredder: newShredder(l), share: share}
 	k.walker.Use(l.tree.Columns())
 	k.encoder = &encoder{layout: l, shredder: k.shredder, compressor: c, run: []byte(in.Run)}
+	if s.Sort {
+		if k.sorter, err = newSorter(in.Type); err != nil {
+			return nil, err
+		}
+	}
 	return k, nil
 }
 
@@ -146,6 +155,9 @@ func (k *worker) work(ctx context.Context, queue <-chan *block) error {
 			continue
 		}
 		if err := b.each(func(at int64, line []byte) error {
+			if k.sorter != nil {
+				return k.sorter.add(b.part, at, line)
+			}
 			return k.line(b.part, at, line)
 		}); err != nil {
 			return err
@@ -184,6 +196,11 @@ func (k *worker) line(part int, at int64, line []byte) error {
 // flush encodes the row group and writes it when it is the worker's turn: the
 // order of row groups is that of the workers.
 func (k *worker) flush(ctx context.Context) error {
+	if k.sorter != nil {
+		if err := k.sorter.each(k.line); err != nil {
+			return err
+		}
+	}
 	if k.shredder.rows() > 0 {
 		g, err := k.encoder.encode()
 		if err != nil {

@@ -36,6 +36,11 @@ type Sink struct {
 	Level       int    // of zstd, 1 to 22; 0 means 1
 	Unmapped    string // Keep (the default) or Fail
 
+	// Sort orders the rows of each row group by patient and date, which makes
+	// the rows of one patient lie together. It keeps the lines of a row group in
+	// memory, so row groups are smaller under the same budget.
+	Sort bool
+
 	TargetSize int64 // bytes after which a file is closed; 0 means 256 MiB
 	RowGroup   int64 // bytes of input that make a row group; 0 means 128 MiB
 	MaxColumns int   // nodes of a type's column tree; 0 means 5,000
