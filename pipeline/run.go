@@ -269,7 +269,8 @@ func (x *execution) execute(ctx context.Context) (*sinks.Manifest, error) {
 	defer watch.Wait()
 	stop := make(chan struct{})
 	defer close(stop)
-	watch.Go(func() { x.heedCancel(ctx, stop, cancel) })
+	id := x.run.ID
+	watch.Go(func() { x.heedCancel(ctx, id, stop, cancel) })
 
 	m, err := x.advance(ctx)
 	if err != nil && ctx.Err() != nil {
@@ -286,8 +287,9 @@ func tooLong(limit time.Duration) error {
 	}
 }
 
-// heedCancel ends the run when another process asks for it.
-func (x *execution) heedCancel(ctx context.Context, stop <-chan struct{}, cancel context.CancelCauseFunc) {
+// heedCancel ends the run with the id when another process asks for it. It runs
+// beside the execution, whose record of the run it does not touch.
+func (x *execution) heedCancel(ctx context.Context, id string, stop <-chan struct{}, cancel context.CancelCauseFunc) {
 	tick := time.NewTicker(2 * time.Second)
 	defer tick.Stop()
 	for {
@@ -299,7 +301,7 @@ func (x *execution) heedCancel(ctx context.Context, stop <-chan struct{}, cancel
 		case <-tick.C:
 		}
 		// An unreadable ledger shows itself where the run writes to it.
-		if run, err := x.r.Ledger.Run(ctx, x.run.ID); err == nil && run.CancelRequested {
+		if run, err := x.r.Ledger.Run(ctx, id); err == nil && run.CancelRequested {
 			cancel(ErrCancelled)
 			return
 		}
