@@ -97,6 +97,20 @@ func (c *converter) all() []string {
 	return slices.Compact(types)
 }
 
+// expected are the types that are known of before anything has landed.
+func (c *converter) expected() map[string]bool {
+	types := map[string]bool{}
+	for _, typ := range c.all() {
+		types[typ] = true
+	}
+	for _, t := range c.b.tasks {
+		if data(t.Kind) && t.Type != "" {
+			types[t.Type] = true
+		}
+	}
+	return types
+}
+
 // convert makes the files of one type by every sink that has not made them of
 // just these parts yet.
 func (c *converter) convert(ctx context.Context, typ string) error {
@@ -139,7 +153,9 @@ func (c *converter) convert(ctx context.Context, typ string) error {
 	if err := c.make(ctx, typ, input, parts, keys, todo); err != nil {
 		return fmt.Errorf("convert %s: %w", typ, err)
 	}
-	c.x.obs.count(func(p *Progress) { p.TypesDone++; p.Types = max(p.Types, p.TypesDone) })
+	if !stale {
+		c.x.obs.count(func(p *Progress) { p.TypesDone++; p.Types = max(p.Types, p.TypesDone) })
+	}
 	c.x.obs.event(Event{Kind: "type", Type: typ})
 	return nil
 }

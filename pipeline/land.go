@@ -67,7 +67,7 @@ func (x *execution) fetchAll(ctx context.Context) (*board, error) {
 	if err != nil {
 		return nil, err
 	}
-	x.obs.count(func(p *Progress) { p.Files = int64(len(tasks)) })
+	x.obs.count(func(p *Progress) { p.Files, p.Types = int64(len(tasks)), len(c.expected()) })
 
 	slots := semaphore.NewWeighted(int64(x.downloads()))
 	all, actx := errgroup.WithContext(ctx)
@@ -75,11 +75,14 @@ func (x *execution) fetchAll(ctx context.Context) (*board, error) {
 		landings, lctx := errgroup.WithContext(actx)
 		landings.SetLimit(x.downloads() + committers)
 		for _, t := range biggestFirst(b.tasks) {
-			if lctx.Err() != nil {
+			// Here and not in the goroutine: the order of the tasks is kept.
+			if slots.Acquire(lctx, 1) != nil {
 				break
 			}
 			landings.Go(func() error {
-				p, err := x.land(lctx, t, src, slots)
+				release := sync.OnceFunc(func() { slots.Release(1) })
+				defer release()
+				p, err := x.land(lctx, t, src, release)
 				if err != nil {
 					return err
 				}
@@ -95,6 +98,9 @@ func (x *execution) fetchAll(ctx context.Context) (*board, error) {
 		}
 		if err := landings.Wait(); err != nil {
 			return err
+		}
+		if err := context.Cause(actx); err != nil {
+			return err // the loop may have ended before the last task
 		}
 		if err := x.r.Ledger.Flush(actx); err != nil {
 			return err
@@ -187,8 +193,9 @@ func (x *execution) landed(ctx context.Context, b *board, t ledger.Task, p *spoo
 
 // land brings one part into the spool: what broke goes on at its byte, what
 // expired gets a fresh link, and what fails for a reason that may pass is tried
-// again as long as it comes on. A slot is held while it downloads, and no longer.
-func (x *execution) land(ctx context.Context, t ledger.Task, src source, slots *semaphore.Weighted) (*spool.Part, error) {
+// again as long as it comes on. copied is called when the body has come and only
+// the disk is waited for.
+func (x *execution) land(ctx context.Context, t ledger.Task, src source, copied func()) (*spool.Part, error) {
 	p, err := x.spool.Part(t.Key)
 	var damaged *spool.DamagedError
 	if errors.As(err, &damaged) {
@@ -198,11 +205,6 @@ func (x *execution) land(ctx context.Context, t ledger.Task, src source, slots *
 	if p != nil || err != nil {
 		return p, err
 	}
-	if err := slots.Acquire(ctx, 1); err != nil {
-		return nil, context.Cause(ctx)
-	}
-	release := sync.OnceFunc(func() { slots.Release(1) })
-	defer release()
 	o := spool.Options{Type: t.Type, Expect: -1, AllowMismatch: x.r.Job.Policies.OnCountMismatch == "warn"}
 	if t.Count >= 0 && t.Kind == kindOutput {
 		o.Expect = t.Count
@@ -219,7 +221,7 @@ func (x *execution) land(ctx context.Context, t ledger.Task, src source, slots *
 		}
 		got, err := src.fetch(ctx, t, l)
 		if err == nil {
-			release()
+			copied()
 			x.step("copied")
 			return l.Commit()
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"slices"
 	"strings"
 	"time"
@@ -43,11 +44,28 @@ func (x *execution) publish(ctx context.Context, b *board) (*sinks.Manifest, err
 		return nil, err
 	}
 	location, err := x.stage.Publish(ctx, m)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, x.reconvert(ctx, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("publish snapshot: %w", err)
 	}
 	x.step("visible")
 	return m, x.published(ctx, m, location)
+}
+
+// reconvert makes the next try convert everything again, because a file that
+// was durable is not in the staging any more: somebody removed it.
+func (x *execution) reconvert(ctx context.Context, missing error) error {
+	run, err := x.r.Ledger.Reland(ctx, x.run.ID)
+	if err != nil {
+		return errors.Join(missing, err)
+	}
+	x.run = run
+	return &Failure{
+		Text: "publish snapshot: a file is missing in the staging", Err: missing,
+		Advice: "something removed it; run the job again: the files are made anew from what has landed",
+	}
 }
 
 // finish completes the publication of a run whose snapshot a crash left visible

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -14,6 +15,8 @@ const (
 	// orphanAge is how old a folder of a run must be that the ledger does not
 	// know, before it is swept.
 	orphanAge = 7 * 24 * time.Hour
+	// pruneAfter is how long the ledger keeps the files of ended runs.
+	pruneAfter = 30 * 24 * time.Hour
 	// deleteWithin is how long the DELETE of an ended run's export is tried
 	// again by later runs.
 	deleteWithin = 24 * time.Hour
@@ -185,34 +188,35 @@ func (r *Runner) decide(latest *sinks.Manifest, override *ledger.Override, o Opt
 
 // sweep removes what dead runs left in the spool and in the destination.
 func (r *Runner) sweep(ctx context.Context, keep string) error {
-	runs, err := r.Ledger.Runs(ctx, "", 0)
-	if err != nil {
-		return err
-	}
-	states := make(map[string]State, len(runs))
-	for _, run := range runs {
-		states[run.ID] = run.State
-	}
 	now := r.now()
-	err = r.Spool.Sweep(func(name string) bool {
-		if name == keep {
+	var failed error
+	err := r.Spool.Sweep(func(name string) bool {
+		if name == keep || failed != nil {
 			return true
 		}
-		if state, ok := states[name]; ok {
+		run, err := r.Ledger.Run(ctx, name)
+		switch {
+		case err == nil:
 			// Those of other jobs may be running or resumable.
-			return !state.Terminal()
+			return !run.State.Terminal()
+		case !errors.Is(err, ledger.ErrNotFound):
+			failed = err
+			return true
 		}
 		// Another ledger may share the folder: only what is old is an orphan.
 		began, ok := ledger.IDTime(name)
 		return !ok || now.Sub(began) < orphanAge
 	})
+	if err == nil {
+		err = failed
+	}
 	if err != nil {
 		return err
 	}
 	if err := r.Store.Sweep(ctx, r.Job.Name, keep); err != nil {
 		return fmt.Errorf("sweep stagings: %w", err)
 	}
-	return nil
+	return r.Ledger.Prune(ctx, now.Add(-pruneAfter))
 }
 
 // drop ends a run for good, as cancelled or abandoned: its export is deleted at

@@ -65,6 +65,29 @@ func (l *Ledger) Unconvert(ctx context.Context, run, typ string, landed []string
 	return nil
 }
 
+// Reland forgets all conversions of a run: its tasks are landed and no more.
+func (l *Ledger) Reland(ctx context.Context, run string) (Run, error) {
+	if err := l.Flush(ctx); err != nil {
+		return Run{}, err
+	}
+	var r Run
+	err := l.tx(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM conversions WHERE run = ?", run); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, "UPDATE tasks SET state = ? WHERE run = ? AND state = ?", TaskLanded, run, TaskConverted); err != nil {
+			return err
+		}
+		var err error
+		r, err = updateRun(ctx, tx, run, l.now(), func(*Run) {})
+		return err
+	})
+	if err != nil {
+		return Run{}, fmt.Errorf("forget conversions: %w", err)
+	}
+	return r, nil
+}
+
 // Conversions returns what was converted in a run, by type and sink.
 func (l *Ledger) Conversions(ctx context.Context, run string) (list []Conversion, err error) {
 	rows, err := l.read.QueryContext(ctx, "SELECT sink, type, rows, output FROM conversions WHERE run = ? ORDER BY type, sink", run)

@@ -152,6 +152,25 @@ func (l *Ledger) Unfinished(ctx context.Context, job string) ([]Run, error) {
 		job, Published, Cancelled, Abandoned)
 }
 
+// Prune forgets the tasks and conversions of runs that came to a final state
+// before the instant; the runs themselves stay.
+func (l *Ledger) Prune(ctx context.Context, before time.Time) error {
+	err := l.tx(ctx, func(tx *sql.Tx) error {
+		for _, table := range []string{"conversions", "tasks"} {
+			_, err := tx.ExecContext(ctx, "DELETE FROM "+table+" WHERE run IN (SELECT id FROM runs WHERE ended <> 0 AND ended < ? AND state IN (?, ?, ?))",
+				micros(before), Published, Cancelled, Abandoned)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("prune ledger: %w", err)
+	}
+	return nil
+}
+
 func (l *Ledger) list(ctx context.Context, where string, args ...any) (runs []Run, err error) {
 	rows, err := l.read.QueryContext(ctx, "SELECT "+runColumns+" FROM runs "+where, args...)
 	if err != nil {

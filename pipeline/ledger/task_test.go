@@ -80,6 +80,37 @@ func TestTasks(t *testing.T) {
 	}
 }
 
+func TestPrune(t *testing.T) {
+	ctx := t.Context()
+	l := open(t, t.TempDir())
+	now := time.Now()
+	for _, c := range []struct {
+		state State
+		ended time.Time
+		stays bool
+	}{
+		{Published, now.Add(-time.Hour), false},
+		{Published, now.Add(time.Hour), true},
+		{Failed, now.Add(-time.Hour), true}, // may be resumed
+		{Landing, time.Time{}, true},
+	} {
+		r := listed(t, l, 2)
+		if _, err := l.Update(ctx, r.ID, func(r *Run) { r.State, r.Ended = c.state, c.ended }); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Prune(ctx, now); err != nil {
+			t.Fatal(err)
+		}
+		tasks, err := l.Tasks(ctx, r.ID)
+		if err != nil || (len(tasks) == 2) != c.stays {
+			t.Errorf("%s, ended %v: %d tasks, %v; want them to stay: %v", c.state, c.ended, len(tasks), err, c.stays)
+		}
+		if _, err := l.Run(ctx, r.ID); err != nil {
+			t.Errorf("the run is gone: %v", err)
+		}
+	}
+}
+
 // I5: a conversion is recorded with its tasks, or neither is.
 func TestI5ConvertIsOneTransaction(t *testing.T) {
 	ctx := t.Context()
