@@ -21,6 +21,7 @@ func (c *Client) requests(hc *http.Client) *fhirhttp.Client {
 		Policy:   c.policy(),
 		Attempts: c.attempts(),
 		Waits:    fhirhttp.Waits{Min: c.Limits.Min, Max: c.Limits.Max},
+		Idle:     c.Idle,
 		Log:      c.Log,
 		OnRetry:  c.OnRetry,
 	}

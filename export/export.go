@@ -40,6 +40,9 @@ type Client struct {
 	Limits PollLimits
 	// Retries bounds the attempts of requests that may be repeated; 0 means 5.
 	Retries int
+	// Idle is how long an answer may stand still; 0 means 5 min. A kick-off has
+	// its own bound.
+	Idle time.Duration
 	// Log receives debug and warning lines; nil discards.
 	Log *slog.Logger
 	// OnRetry is told of each repeated request; may be nil.

@@ -55,8 +55,9 @@ func bug(format string, args ...any) error {
 // ErrCancelled is the cause of a run that a person cancelled.
 var ErrCancelled = errors.New("run cancelled")
 
-// errStalled is the cause of a request whose body brought nothing for too long.
-var errStalled = errors.New("the server sent nothing for too long")
+// errStalled is the cause of a request whose body brought next to nothing for
+// too long.
+var errStalled = errors.New("the server sent next to nothing for too long")
 
 func classOf(err error) string {
 	var c interface{ Class() string }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -28,9 +27,10 @@ const (
 	// unknownCount stands for the lines of a file that the server does not count,
 	// when the largest type is looked for.
 	unknownCount = 20_000
-	// stallAfter is how long a body may bring nothing before it is cut and asked
-	// for again.
-	stallAfter = 2 * time.Minute
+	// defaultStall is how long a file's body may bring less than minFlow before it
+	// is cut and asked for again.
+	defaultStall = 2 * time.Minute
+	minFlow      = 1 << 10 // bytes
 	// maxAttempts bounds the attempts for one file, also of those that bring it on.
 	maxAttempts = 10_000
 	maxWait     = 30 * time.Second
@@ -288,7 +288,10 @@ func (s *bulkSource) fetch(ctx context.Context, t ledger.Task, l *spool.Landing)
 		}
 		return offset, err
 	}
-	r := newStallReader(body, s.x, cancel)
+	r := newStallReader(body, s.x.stall(), cancel, func(n int) {
+		s.x.meter.bytes.Add(int64(n))
+		s.x.obs.count(func(p *Progress) { p.BytesRead += int64(n) })
+	})
 	defer r.stop()
 	err = l.Copy(ctx, spool.Source{Body: r, Encoding: body.Encoding, Offset: body.Offset, Length: body.Length, Validator: body.Validator})
 	got := body.Offset + r.read
@@ -300,30 +303,6 @@ func (s *bulkSource) fetch(ctx context.Context, t ledger.Task, l *spool.Landing)
 	}
 	return got, err
 }
-
-// stallReader counts the bytes of a body and cuts it when nothing comes.
-type stallReader struct {
-	body  io.Reader
-	x     *execution
-	timer *time.Timer
-	read  int64
-}
-
-func newStallReader(body io.Reader, x *execution, cancel context.CancelCauseFunc) *stallReader {
-	return &stallReader{body: body, x: x, timer: time.AfterFunc(stallAfter, func() { cancel(errStalled) })}
-}
-
-func (r *stallReader) Read(p []byte) (int, error) {
-	r.timer.Reset(stallAfter)
-	n, err := r.body.Read(p)
-	r.timer.Stop() // what happens between two reads is not the server's fault
-	r.read += int64(n)
-	r.x.meter.bytes.Add(int64(n))
-	r.x.obs.count(func(p *Progress) { p.BytesRead += int64(n) })
-	return n, err
-}
-
-func (r *stallReader) stop() { r.timer.Stop() }
 
 // processors bounds the conversions at once.
 func processors() *semaphore.Weighted {

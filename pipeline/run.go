@@ -127,13 +127,13 @@ func (r *Runner) newExecution(o Options, run ledger.Run) *execution {
 	if c := r.Bulk; c != nil {
 		x.bulk = &export.Client{
 			Base: c.Base, HTTP: x.metered(c.HTTP), Bare: x.metered(c.Bare), Fresh: x.metered(c.Fresh),
-			AllowHTTP: c.AllowHTTP, Limits: c.Limits, Retries: c.Retries, Log: c.Log, OnRetry: retry(c.OnRetry),
+			AllowHTTP: c.AllowHTTP, Limits: c.Limits, Retries: c.Retries, Idle: c.Idle, Log: c.Log, OnRetry: retry(c.OnRetry),
 		}
 	}
 	if c := r.Search; c != nil {
 		x.search = &search.Client{
 			Base: c.Base, HTTP: x.metered(c.HTTP), AllowHTTP: c.AllowHTTP, Count: c.Count, Retries: c.Retries,
-			MaxPages: c.MaxPages, MaxPage: c.MaxPage, Log: c.Log, OnRetry: retry(c.OnRetry),
+			MaxPages: c.MaxPages, MaxPage: c.MaxPage, Idle: c.Idle, Log: c.Log, OnRetry: retry(c.OnRetry),
 		}
 	}
 	return x

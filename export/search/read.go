@@ -140,7 +140,7 @@ func (c *Client) policy() fhirhttp.Policy {
 
 func (c *Client) requests() *fhirhttp.Client {
 	return &fhirhttp.Client{
-		HTTP: c.HTTP, Policy: c.policy(), Attempts: c.Retries, Log: c.log(), OnRetry: c.OnRetry,
+		HTTP: c.HTTP, Policy: c.policy(), Attempts: c.Retries, Idle: c.Idle, Log: c.log(), OnRetry: c.OnRetry,
 	}
 }
 

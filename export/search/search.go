@@ -28,6 +28,7 @@ type Client struct {
 	MaxPages  int // per partition; 0 means 1,000,000
 	// MaxPage bounds the bytes of one page's Bundle; 0 means 256 MiB.
 	MaxPage int64
+	Idle    time.Duration // how long an answer may stand still; 0 means 5 min
 	Log     *slog.Logger
 	OnRetry func(reason string)
 

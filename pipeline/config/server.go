@@ -149,6 +149,7 @@ func limitsObject() object[Limits] {
 			at("poll_min", "Shortest time between two polls of a running export.", duration(10*time.Millisecond, time.Hour), func(l *Limits) *time.Duration { return &l.PollMin }).or("1s"),
 			at("poll_max", "Longest time between two polls; a longer Retry-After is cut to it.", duration(10*time.Millisecond, 24*time.Hour), func(l *Limits) *time.Duration { return &l.PollMax }).or("5m"),
 			at("retries", "Attempts of a request that may be repeated.", integer(1, 100), func(l *Limits) *int { return &l.Retries }).or("5"),
+			at("stall", "How long an answer may stand still, or a file come in drops, before it is cut and asked for again.", duration(time.Second, 24*time.Hour), func(l *Limits) *time.Duration { return &l.Stall }).or("2m for files, 5m for other answers"),
 		},
 		check: func(d *decoder, c cursor, l *Limits) {
 			if l.PollMin > 0 && l.PollMax > 0 && l.PollMin > l.PollMax {

@@ -71,6 +71,7 @@ type Limits struct {
 	PollMin   time.Duration // 0 means 1 s
 	PollMax   time.Duration // 0 means 5 min
 	Retries   int           // 0 means 5
+	Stall     time.Duration // how long an answer may stand still; 0 means 2 min for files, 5 for others
 }
 
 // Job is one thing to do.

@@ -64,7 +64,7 @@ func (a *app) prepare(f *config.File, job config.Job, l *ledger.Ledger, log *slo
 			Base: conn.base, HTTP: conn.authenticated, Bare: conn.bare, Fresh: conn.fresh,
 			AllowHTTP: server.AllowHTTP,
 			Limits:    export.PollLimits{Min: server.Limits.PollMin, Max: server.Limits.PollMax},
-			Retries:   server.Limits.Retries, Log: log,
+			Retries:   server.Limits.Retries, Idle: server.Limits.Stall, Log: log,
 		},
 		Store: &local.Store{
 			Path:     job.Destination.Path,
@@ -81,7 +81,7 @@ func (a *app) prepare(f *config.File, job config.Job, l *ledger.Ledger, log *slo
 	if job.Export.Mode == "search" {
 		r.Search = &search.Client{
 			Base: conn.base, HTTP: conn.authenticated, AllowHTTP: server.AllowHTTP,
-			Count: job.Export.Count, Retries: server.Limits.Retries, Log: log,
+			Count: job.Export.Count, Retries: server.Limits.Retries, Idle: server.Limits.Stall, Log: log,
 		}
 	}
 	if conn.auth != nil {
