@@ -146,7 +146,7 @@ func (f *feeder) send(ctx context.Context, b *block) error {
 	select {
 	case f.queues[f.turn] <- b:
 	case <-ctx.Done():
-		return ctx.Err()
+		return context.Cause(ctx)
 	}
 	f.turn = (f.turn + 1) % len(f.queues)
 	f.since += n
@@ -163,7 +163,7 @@ func (f *feeder) flush(ctx context.Context) error {
 		select {
 		case q <- &block{flush: true}:
 		case <-ctx.Done():
-			return ctx.Err()
+			return context.Cause(ctx)
 		}
 	}
 	return nil

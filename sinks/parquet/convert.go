@@ -143,7 +143,7 @@ func (k *worker) work(ctx context.Context, queue <-chan *block) error {
 		select {
 		case b, open = <-queue:
 		case <-ctx.Done():
-			return ctx.Err()
+			return context.Cause(ctx)
 		}
 		if !open {
 			return nil
@@ -211,7 +211,7 @@ func (k *worker) flush(ctx context.Context) error {
 	select {
 	case <-k.turn:
 	case <-ctx.Done():
-		return ctx.Err()
+		return context.Cause(ctx)
 	}
 	for _, g := range k.groups {
 		if err := k.writer.append(ctx, g); err != nil {

@@ -13,7 +13,7 @@
 // walks its lines, shreds them into column buffers without allocating per
 // resource, and encodes a row group of its own. Row groups are written in a
 // fixed order, so the same input gives the same bytes for the same number of
-// workers.
+// workers; with one worker the rows stand in the order of delivery.
 package parquet
 
 import (

@@ -123,3 +123,35 @@ func TestBrokenFiles(t *testing.T) {
 		}
 	}
 }
+
+func TestDigest(t *testing.T) {
+	digest := func(texts ...string) *Digest {
+		var d Digest
+		for _, text := range texts {
+			if err := d.Add([]byte(text)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return &d
+	}
+	a := digest(`{"id":"a","n":1.50}`, `{"id":"b"}`, `{"id":"b"}`)
+	if !a.Equal(digest(`{"id":"b"}`, `{ "n":1.50, "id":"\u0061"}`, `{"id":"b"}`)) {
+		t.Error("another order is another set")
+	}
+	for _, other := range []*Digest{
+		digest(), digest(`{"id":"a","n":1.5}`, `{"id":"b"}`, `{"id":"b"}`),
+		digest(`{"id":"a","n":1.50}`, `{"id":"b"}`), digest(`{"id":"a","n":1.50}`, `{"id":"a","n":1.50}`, `{"id":"b"}`),
+	} {
+		if a.Equal(other) {
+			t.Errorf("%d other resources are the same set", other.Count)
+		}
+	}
+	b := digest(`{"id":"b"}`)
+	b.Merge(*digest(`{"id":"b"}`, `{"id":"a","n":1.50}`))
+	if !a.Equal(b) {
+		t.Error("merged digests differ")
+	}
+	if err := b.Add([]byte(`{`)); err == nil {
+		t.Error("what is no JSON is added")
+	}
+}
