@@ -51,7 +51,7 @@ func (x *execution) newConverter(ctx context.Context, b *board) (*converter, err
 		x: x, b: b, budget: newBudget(x.r.Job.Policies.Memory), cpu: processors(),
 		done: map[string]map[string]conversion{}, busy: map[string]*sync.Mutex{},
 	}
-	recorded, err := x.r.Ledger.Conversions(ctx, x.run.ID)
+	recorded, err := x.r.Ledger.Conversions(ctx, x.id)
 	if err != nil {
 		return nil, err
 	}
@@ -182,7 +182,7 @@ func (r *Runner) takers(typ string) ([]sinks.Sink, error) {
 // undo forgets the conversions of a type that are out of date, and then their
 // files.
 func (c *converter) undo(ctx context.Context, typ string, keys []string, have map[string]conversion) error {
-	if err := c.x.r.Ledger.Unconvert(ctx, c.x.run.ID, typ, keys); err != nil {
+	if err := c.x.r.Ledger.Unconvert(ctx, c.x.id, typ, keys); err != nil {
 		return err
 	}
 	c.mu.Lock()
@@ -204,7 +204,7 @@ func (c *converter) make(ctx context.Context, typ, input string, parts []*spool.
 		return context.Cause(ctx)
 	}
 	defer c.cpu.Release(1)
-	in := sinks.Input{Type: typ, Run: c.x.run.ID}
+	in := sinks.Input{Type: typ, Run: c.x.id}
 	base := conversion{Type: typ, Input: input}
 	var bytes int64
 	if len(parts) > 0 {
@@ -270,7 +270,7 @@ func (c *converter) sink(ctx context.Context, s sinks.Sink, in sinks.Input, v co
 		return fmt.Errorf("encode conversion: %w", err)
 	}
 	rec := ledger.Conversion{Sink: v.Sink, Type: v.Type, Rows: rows, Output: string(text)}
-	if err := c.x.r.Ledger.Convert(ctx, c.x.run.ID, rec, c.b.converted(in.Type, keys)); err != nil {
+	if err := c.x.r.Ledger.Convert(ctx, c.x.id, rec, c.b.converted(in.Type, keys)); err != nil {
 		return err
 	}
 	c.keep(v)

@@ -128,7 +128,7 @@ func (x *execution) eachDeletion(p *spool.Part, reject func([]byte) error, yield
 			continue
 		}
 		for _, d := range list {
-			if err := yield(deletion{Type: d.Type, ID: d.ID, Run: x.run.ID}); err != nil {
+			if err := yield(deletion{Type: d.Type, ID: d.ID, Run: x.id}); err != nil {
 				return err
 			}
 		}

@@ -177,7 +177,7 @@ func (x *execution) landed(ctx context.Context, b *board, t ledger.Task, p *spoo
 	}
 	if t.State != ledger.TaskConverted && t.State != ledger.TaskDone {
 		note := ledger.Note{Key: t.Key, State: ledger.TaskLanded, Bytes: info.RawBytes, Lines: info.Lines}
-		if err := x.r.Ledger.Note(ctx, x.run.ID, note); err != nil {
+		if err := x.r.Ledger.Note(ctx, x.id, note); err != nil {
 			return nil, err
 		}
 	}
@@ -216,7 +216,7 @@ func (x *execution) land(ctx context.Context, t ledger.Task, src source, copied 
 	defer func() { _ = l.Close() }() // keeps what it has; the error that matters is the one on the way
 	var furthest int64
 	for failures, attempt := 0, 1; ; attempt++ {
-		if err := x.r.Ledger.Note(ctx, x.run.ID, ledger.Note{Key: t.Key, State: ledger.TaskLanding, Attempt: true}); err != nil {
+		if err := x.r.Ledger.Note(ctx, x.id, ledger.Note{Key: t.Key, State: ledger.TaskLanding, Attempt: true}); err != nil {
 			return nil, err
 		}
 		got, err := src.fetch(ctx, t, l)

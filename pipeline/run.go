@@ -68,6 +68,7 @@ func (s *Summary) fail(err error) *Summary {
 type execution struct {
 	r       *Runner
 	o       Options
+	id      string // of the run, for goroutines that run beside update
 	latest  *sinks.Manifest
 	over    *ledger.Override
 	resumed bool
@@ -106,7 +107,7 @@ type meter struct {
 
 // newExecution prepares a try of the run; nothing is asked of the server yet.
 func (r *Runner) newExecution(o Options, run ledger.Run) *execution {
-	x := &execution{r: r, o: o, run: run, began: r.now()}
+	x := &execution{r: r, o: o, id: run.ID, run: run, began: r.now()}
 	x.obs = &observer{tell: r.Observe, now: r.now, job: run.Job, run: run.ID, state: run.State}
 	if r.Auth != nil {
 		x.tokens = r.Auth.Tokens()
@@ -269,8 +270,7 @@ func (x *execution) execute(ctx context.Context) (*sinks.Manifest, error) {
 	defer watch.Wait()
 	stop := make(chan struct{})
 	defer close(stop)
-	id := x.run.ID
-	watch.Go(func() { x.heedCancel(ctx, id, stop, cancel) })
+	watch.Go(func() { x.heedCancel(ctx, stop, cancel) })
 
 	m, err := x.advance(ctx)
 	if err != nil && ctx.Err() != nil {
@@ -287,9 +287,8 @@ func tooLong(limit time.Duration) error {
 	}
 }
 
-// heedCancel ends the run with the id when another process asks for it. It runs
-// beside the execution, whose record of the run it does not touch.
-func (x *execution) heedCancel(ctx context.Context, id string, stop <-chan struct{}, cancel context.CancelCauseFunc) {
+// heedCancel ends the run when another process asks for it.
+func (x *execution) heedCancel(ctx context.Context, stop <-chan struct{}, cancel context.CancelCauseFunc) {
 	tick := time.NewTicker(2 * time.Second)
 	defer tick.Stop()
 	for {
@@ -301,7 +300,7 @@ func (x *execution) heedCancel(ctx context.Context, id string, stop <-chan struc
 		case <-tick.C:
 		}
 		// An unreadable ledger shows itself where the run writes to it.
-		if run, err := x.r.Ledger.Run(ctx, id); err == nil && run.CancelRequested {
+		if run, err := x.r.Ledger.Run(ctx, x.id); err == nil && run.CancelRequested {
 			cancel(ErrCancelled)
 			return
 		}

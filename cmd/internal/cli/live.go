@@ -144,7 +144,10 @@ func (l *live) picture() []string {
 		lines = append(lines, l.row("data", text))
 	}
 	var rest []string
-	if p.TypesDone > 0 {
+	switch {
+	case p.Types > p.TypesDone:
+		rest = append(rest, fmt.Sprintf("%d of %d types converted", p.TypesDone, p.Types))
+	case p.TypesDone > 0:
 		rest = append(rest, plural(int64(p.TypesDone), "type")+" converted")
 	}
 	if p.Tokens > 0 {

@@ -92,7 +92,7 @@ func TestLivePicture(t *testing.T) {
 			"nightly  r1  fetching files",
 			"files  ██████████░░░░░░░░░░░░░░  9 of 20",
 			"data   9,000 resources  9.0 MB  1.8 MB/s  about 0:0",
-			"1 type converted  2 tokens  1 retry",
+			"1 of 3 types converted  2 tokens  1 retry",
 		}
 		got := out.String()
 		for _, w := range want {
