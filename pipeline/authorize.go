@@ -90,6 +90,9 @@ func (r *Runner) missing(g Grant) ([]string, error) {
 // describe reads what the server says of itself; nil when it says nothing and
 // the job does not need it to.
 func (x *execution) describe(ctx context.Context) (*export.Capability, error) {
+	if x.r.Job.Export.Mode == modeFiles {
+		return nil, nil // no server to ask
+	}
 	c, err := x.r.capability(ctx, x.bulk)
 	if err == nil && c == nil {
 		x.warn("no-capability", "the server's CapabilityStatement could not be read", 1)

@@ -40,7 +40,7 @@ func newBoard(tasks []ledger.Task) *board {
 }
 
 // data reports whether the files of the kind hold resources to publish.
-func data(kind string) bool { return kind == kindOutput || kind == kindPartition }
+func data(kind string) bool { return kind == kindOutput || kind == kindPartition || kind == kindFile }
 
 // landed notes a part and returns the types that it completes: those whose last
 // declared file is there, and no file whose type is not known is missing. A file

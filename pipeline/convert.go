@@ -151,7 +151,7 @@ func (c *converter) convert(ctx context.Context, typ string) error {
 		return nil
 	}
 	if err := c.make(ctx, typ, input, parts, keys, todo); err != nil {
-		return fmt.Errorf("convert %s: %w", typ, err)
+		return fmt.Errorf("convert %s: %w", typ, causeOf(err, parts))
 	}
 	if !stale {
 		c.x.obs.count(func(p *Progress) { p.TypesDone++; p.Types = max(p.Types, p.TypesDone) })
@@ -172,7 +172,7 @@ func (r *Runner) takers(typ string) ([]sinks.Sink, error) {
 	if len(list) == 0 {
 		return nil, &Failure{
 			Text:   "no sink of the job can hold the resource type " + typ,
-			Advice: "add an ndjson sink, which holds any type",
+			Advice: r.advice("add an ndjson sink, which holds any type", "add --sink ndjson, which holds any type"),
 			Kind:   classQuality,
 		}
 	}

@@ -33,8 +33,9 @@ func requestFingerprint(server string, e config.Export) string {
 
 // planFingerprint tells whether a failed run may be taken up again: the same
 // request, sinks and destination, resting on the same snapshot and the same
-// word of a person about the watermark.
-func planFingerprint(server string, j config.Job, latest string, override time.Time) string {
+// word of a person about the watermark, and of a conversion the same files in
+// the same state.
+func planFingerprint(server string, j config.Job, latest string, override time.Time, inputs []Input) string {
 	e := j.Export
 	return digest(struct {
 		Request     string
@@ -44,7 +45,8 @@ func planFingerprint(server string, j config.Job, latest string, override time.T
 		Destination config.Destination
 		Latest      string
 		Override    time.Time
-	}{requestFingerprint(server, e), sorted(e.Types), e.Since.Last, j.Sinks, j.Destination, latest, override.UTC()})
+		Inputs      []string `json:",omitempty"`
+	}{requestFingerprint(server, e), sorted(e.Types), e.Since.Last, j.Sinks, j.Destination, latest, override.UTC(), states(inputs)})
 }
 
 func digest(v any) string {

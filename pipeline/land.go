@@ -36,7 +36,8 @@ const (
 	maxWait     = 30 * time.Second
 )
 
-// source fetches the bodies of tasks: from a bulk export, or by searches.
+// source fetches the bodies of tasks: from a bulk export, by searches, or from
+// the files of a conversion.
 type source interface {
 	// fetch copies the task's body into the landing, from where it stands. got is
 	// how far it came, in bytes.
@@ -49,9 +50,12 @@ func (x *execution) fetchAll(ctx context.Context) (*board, error) {
 	var tasks []ledger.Task
 	var src source
 	var err error
-	if x.r.Job.Export.Mode == "search" {
+	switch x.r.Job.Export.Mode {
+	case "search":
 		tasks, src, err = x.listSearch(ctx)
-	} else {
+	case modeFiles:
+		tasks, src, err = x.listInputs(ctx)
+	default:
 		tasks, src, err = x.listExport(ctx)
 	}
 	if err != nil {
@@ -123,6 +127,9 @@ func (x *execution) fetchAll(ctx context.Context) (*board, error) {
 }
 
 func (x *execution) downloads() int {
+	if x.r.Job.Export.Mode == modeFiles {
+		return runtime.GOMAXPROCS(0)
+	}
 	if n := x.r.Server.Limits.Downloads; n > 0 {
 		return n
 	}
@@ -150,7 +157,7 @@ func biggestFirst(tasks []ledger.Task) []ledger.Task {
 		}
 		size[t.Type] += n
 	}
-	rank := map[string]int{kindError: 0, kindOutput: 1, kindPartition: 1, kindDeleted: 2}
+	rank := map[string]int{kindError: 0, kindOutput: 1, kindPartition: 1, kindFile: 1, kindDeleted: 2}
 	order := slices.Clone(tasks)
 	slices.SortStableFunc(order, func(a, b ledger.Task) int {
 		return cmp.Or(cmp.Compare(rank[a.Kind], rank[b.Kind]), cmp.Compare(size[b.Type], size[a.Type]), cmp.Compare(a.Type, b.Type))
@@ -169,11 +176,7 @@ func (x *execution) landed(ctx context.Context, b *board, t ledger.Task, p *spoo
 	bad := b.bad
 	b.mu.Unlock()
 	if limit := x.r.Job.Policies.MaxBadLines; bad > limit {
-		return nil, &Failure{
-			Text:   fmt.Sprintf("%d lines are not resources, the job allows %d", bad, limit),
-			Advice: "raise policies.max_bad_lines to publish the rest; the lines then lie in the snapshot's quarantine folder",
-			Kind:   classQuality,
-		}
+		return nil, x.tooManyBad(ctx, bad, p)
 	}
 	if t.State != ledger.TaskConverted && t.State != ledger.TaskDone {
 		note := ledger.Note{Key: t.Key, State: ledger.TaskLanded, Bytes: info.RawBytes, Lines: info.Lines}
@@ -196,11 +199,14 @@ func (x *execution) landed(ctx context.Context, b *board, t ledger.Task, p *spoo
 // again as long as it comes on. copied is called when the body has come and only
 // the disk is waited for.
 func (x *execution) land(ctx context.Context, t ledger.Task, src source, copied func()) (*spool.Part, error) {
+	if l, ok := src.(lender); ok {
+		if o, ok := l.lend(t); ok {
+			return x.borrow(ctx, t, o, copied)
+		}
+	}
 	p, err := x.spool.Part(t.Key)
-	var damaged *spool.DamagedError
-	if errors.As(err, &damaged) {
-		x.warn("part-damaged", "a landed part was damaged on the local disk and is fetched again", 1)
-		err = x.spool.Drop(t.Key)
+	if damaged := (*spool.DamagedError)(nil); errors.As(err, &damaged) {
+		err = x.dropDamaged(t)
 	}
 	if p != nil || err != nil {
 		return p, err
@@ -245,6 +251,12 @@ func (x *execution) land(ctx context.Context, t ledger.Task, src source, copied 
 			return nil, err
 		}
 	}
+}
+
+// dropDamaged removes a part that is not what was written, so that it lands again.
+func (x *execution) dropDamaged(t ledger.Task) error {
+	x.warn("part-damaged", "a landed part was damaged on the local disk and is fetched again", 1)
+	return x.spool.Drop(t.Key)
 }
 
 // mayPass makes the server's own faults, which were retried in vain, such that

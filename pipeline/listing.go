@@ -14,12 +14,14 @@ import (
 	"github.com/flue-fhir/flue/pipeline/ledger"
 )
 
-// The kinds of tasks: the lists of a manifest, and the partitions of a search.
+// The kinds of tasks: the lists of a manifest, the partitions of a search, and
+// the files of a conversion.
 const (
 	kindOutput    = "output"
 	kindError     = "error"
 	kindDeleted   = "deleted"
 	kindPartition = "partition"
+	kindFile      = "file"
 )
 
 // listFiles makes the tasks of a manifest. A task's identity is its list, type

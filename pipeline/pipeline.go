@@ -2,7 +2,8 @@
 // keeps the promises I1 to I10 of docs/ARCHITECTURE.md while it does.
 //
 // The package speaks to a server through package export or export/search with
-// clients that it is given, to formats and stores through package sinks, and to
+// clients that it is given, or reads the files of a conversion, which its caller
+// opens; to formats and stores through package sinks, and to
 // the person through an Observer. It reads no environment, no flags and no
 // clock but the one in Runner.
 package pipeline
@@ -25,6 +26,8 @@ type Runner struct {
 	Server  config.Server
 	Bulk    *export.Client // exports for Mode bulk; in both modes it reads the CapabilityStatement
 	Search  *search.Client // for Mode search
+	Inputs  []Input        // for Mode files, a conversion: in the order of delivery
+	Asked   []string       // for Mode files: the files and folders as a person named them, for the manifest
 	Auth    Authorizer     // nil for servers without authentication
 	Sinks   []sinks.Sink
 	Store   sinks.Store

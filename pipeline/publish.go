@@ -169,7 +169,7 @@ func (x *execution) unique(deliveries []delivery) error {
 	type content struct{ kind, sum string }
 	seen := map[content]bool{}
 	for _, d := range deliveries {
-		if d.task.Kind != kindOutput || d.info.Lines == 0 {
+		if d.task.Kind != kindOutput && d.task.Kind != kindFile || d.info.Lines == 0 || d.info.SHA256 == "" {
 			continue
 		}
 		c := content{d.task.Kind, d.info.SHA256}
@@ -177,7 +177,8 @@ func (x *execution) unique(deliveries []delivery) error {
 			if x.plan.Moved {
 				return &movedError{"two files hold the same lines"}
 			}
-			x.warn("duplicate-file", "the server sent the same lines in two files of "+typeName(d.task.Type), 1)
+			x.warn("duplicate-file", x.r.advice("the server sent the same lines in two files of "+typeName(d.task.Type),
+				"two files, or two stretches of one, hold the same lines; they are published once"), 1)
 		}
 		seen[c] = true
 	}
@@ -187,7 +188,7 @@ func (x *execution) unique(deliveries []delivery) error {
 // writeExtras writes what is not for a sink: outcomes, quarantined lines,
 // deletions. They are written anew by each try: the same parts give the same.
 func (x *execution) writeExtras(ctx context.Context, b *board) ([]sinks.File, error) {
-	all := b.every(kindOutput, kindPartition, kindError, kindDeleted)
+	all := b.every(kindOutput, kindPartition, kindFile, kindError, kindDeleted)
 	var files []sinks.File
 	add := func(f *sinks.File, err error) error {
 		if f != nil {
@@ -322,6 +323,7 @@ func (x *execution) manifest(ctx context.Context, counts []sinks.TypeCount, deli
 		Request: sinks.Request{
 			Mode: e.Mode, Level: e.Level, Group: e.Group, Types: p.Types, Since: timeOrNil(p.Since),
 			Elements: e.Elements, TypeFilters: e.TypeFilters, Ignored: p.Ignored, Fingerprint: p.Request,
+			Inputs: x.r.Asked,
 		},
 		Scopes:          p.Scopes,
 		TransactionTime: timeOrNil(run.TransactionTime), KickoffDate: timeOrNil(run.KickoffDate),

@@ -205,7 +205,8 @@ func (x *execution) judge(deliveries []delivery, counts []sinks.TypeCount) error
 				Kind:   classQuality,
 			}
 		}
-		x.warn("server-errors", "the server reported errors about the data: it did not come whole", failed)
+		x.warn("server-errors", x.r.advice("the server reported errors about the data: it did not come whole",
+			"OperationOutcomes among the lines report errors: the export that the files are from may not have come whole"), failed)
 	}
 	var published int64
 	for _, c := range counts {
@@ -216,8 +217,8 @@ func (x *execution) judge(deliveries []delivery, counts []sinks.TypeCount) error
 	}
 	if published == 0 && !x.plan.incremental() && !x.r.Job.Policies.AllowEmpty {
 		return &Failure{
-			Text:   "a full run brought no resource at all",
-			Advice: "an emptied group or a lost consent looks like this; set policies.allow_empty: true where it is right",
+			Text:   x.r.advice("a full run brought no resource at all", "there is no resource in the files"),
+			Advice: x.r.advice("an emptied group or a lost consent looks like this; set policies.allow_empty: true where it is right", "check the paths; --allow-empty publishes a snapshot with nothing in it"),
 			Kind:   classQuality,
 		}
 	}

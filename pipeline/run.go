@@ -363,5 +363,6 @@ func (x *execution) settle(ctx context.Context, err error) {
 	if !resumable(class) {
 		// Nobody will come back for the export.
 		x.deleteExport(ctx)
+		x.clear(ctx)
 	}
 }

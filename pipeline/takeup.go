@@ -161,7 +161,7 @@ func (r *Runner) planFingerprint(latest *sinks.Manifest, override *ledger.Overri
 	if override != nil {
 		made = override.Made
 	}
-	return planFingerprint(r.Server.URL, r.Job, name, made)
+	return planFingerprint(r.Server.URL, r.Job, name, made, r.Inputs)
 }
 
 // begin records a new run.

@@ -65,7 +65,7 @@ type Server struct {
 // Request is what the job asked for. Fingerprint binds the watermarks to it
 // (I2): server, level, group, patients, filters and elements, not the time.
 type Request struct {
-	Mode        string     `json:"mode"` // bulk | search
+	Mode        string     `json:"mode"` // bulk | search | files
 	Level       string     `json:"level,omitempty"`
 	Group       string     `json:"group,omitempty"`
 	Types       []string   `json:"types,omitempty"`
@@ -74,6 +74,7 @@ type Request struct {
 	TypeFilters []string   `json:"typeFilters,omitempty"`
 	Ignored     []string   `json:"ignored,omitempty"` // parameters that the server said it ignored
 	Fingerprint string     `json:"fingerprint"`
+	Inputs      []string   `json:"inputs,omitempty"` // files: the files and folders as they were named
 }
 
 // Scopes are the OAuth scopes of the run.

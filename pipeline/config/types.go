@@ -88,7 +88,7 @@ type Job struct {
 
 // Export says what a job asks for.
 type Export struct {
-	Mode                  string // bulk | search
+	Mode                  string // bulk | search; a conversion makes itself a job with files
 	Level                 string // system | patient | group
 	Group                 string
 	Types                 []string

@@ -19,6 +19,7 @@ type footer struct {
 	IndexAt  int64    `json:"indexAt"` // where the data end
 	IndexEnd int64    `json:"indexEnd"`
 	TreesAt  int64    `json:"treesAt"`
+	Original *stretch `json:"original,omitempty"` // where the body is that was borrowed
 }
 
 const (
@@ -60,9 +61,7 @@ func (l *Landing) writeTail() (*footer, error) {
 	}
 	foot := &footer{Version: footerVersion, Info: l.in.info, Names: l.in.names, Reasons: l.in.reasons, IndexAt: l.size}
 	foot.Info.Key, foot.Info.Type, foot.Info.Expect = readable(l.key), l.opts.Type, l.opts.Expect
-	if foot.Info.Layers > 0 {
-		foot.Info.Encoding = "gzip"
-	}
+	foot.Original = l.original
 	w := &tailWriter{w: bufio.NewWriterSize(io.NewOffsetWriter(l.file, l.size), 64<<10), at: l.size}
 	if err := l.in.index.writeTo(w); err != nil {
 		return nil, err

@@ -10,33 +10,39 @@ import (
 
 	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
 )
 
 const (
 	defaultMaxRatio = 400
 	defaultMaxBody  = 1 << 40
 	freeRatio       = 64 << 20 // decoded bytes for which no ratio is demanded
-	maxLayers       = 2        // of gzip
+	maxLayers       = 2        // of gzip; zstd has one
 )
 
 // decoder turns bytes as sent into decoded bytes: it unpacks gzip, also doubled
-// (F36), refuses markup (F35), bounds what comes out, and hashes it. Errors of
-// the content are *ContentErrors.
+// (F36), and zstd, refuses markup (F35), bounds what comes out, and hashes it.
+// Errors of the content are *ContentErrors.
 type decoder struct {
 	pools    *pools
 	raw      countingReader
 	top      io.Reader
 	zs       []*gzip.Reader
-	sum      hash.Hash
-	bytes    int64 // decoded so far
-	last     byte  // the last decoded byte
+	zstd     *zstd.Decoder
+	encoding string    // "", "gzip" or "zstd"
+	sum      hash.Hash // nil when no sum is wanted
+	bytes    int64     // decoded so far
+	last     byte      // the last decoded byte
 	maxBytes int64
 	maxRatio int64
 	begun    bool
 }
 
-func (s *Spool) newDecoder(r io.Reader) *decoder {
-	d := &decoder{pools: &s.pools, raw: countingReader{r: r}, sum: sha256.New(), maxBytes: s.MaxBody, maxRatio: s.MaxRatio}
+func (s *Spool) newDecoder(r io.Reader, sum bool) *decoder {
+	d := &decoder{pools: &s.pools, raw: countingReader{r: r}, maxBytes: s.MaxBody, maxRatio: s.MaxRatio}
+	if sum {
+		d.sum = sha256.New()
+	}
 	if d.maxBytes <= 0 {
 		d.maxBytes = defaultMaxBody
 	}
@@ -46,8 +52,13 @@ func (s *Spool) newDecoder(r io.Reader) *decoder {
 	return d
 }
 
-// layers is how many layers of gzip there are.
-func (d *decoder) layers() int { return len(d.zs) }
+// layers is how many layers of compression there are.
+func (d *decoder) layers() int {
+	if d.zstd != nil {
+		return 1
+	}
+	return len(d.zs)
+}
 
 // Read implements io.Reader.
 func (d *decoder) Read(p []byte) (int, error) {
@@ -59,10 +70,12 @@ func (d *decoder) Read(p []byte) (int, error) {
 	}
 	n, err := d.top.Read(p)
 	if n > 0 {
-		_, _ = d.sum.Write(p[:n]) // never fails
+		if d.sum != nil {
+			_, _ = d.sum.Write(p[:n]) // never fails
+		}
 		d.bytes += int64(n)
 		d.last = p[n-1]
-		if d.bytes > d.maxBytes || len(d.zs) > 0 && d.bytes > freeRatio && d.bytes/d.maxRatio > d.raw.n {
+		if d.bytes > d.maxBytes || d.layers() > 0 && d.bytes > freeRatio && d.bytes/d.maxRatio > d.raw.n {
 			return 0, &ContentError{Fault: Bomb}
 		}
 	}
@@ -72,18 +85,33 @@ func (d *decoder) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// midway makes the decoder take the bytes as they are: the beginning of a body,
+// which tells its encoding, lies before them.
+func (d *decoder) midway() {
+	d.top, d.begun = &d.raw, true
+}
+
 // begin looks at the first bytes: it opens as many layers of gzip as there are,
-// and refuses markup.
+// or one of zstd, and refuses markup.
 func (d *decoder) begin() error {
 	peek := bufio.NewReaderSize(&d.raw, 32<<10)
 	for {
-		head, err := peek.Peek(2)
+		head, err := peek.Peek(4)
 		if err != nil && err != io.EOF {
 			return err
+		}
+		if isZstd(head) && len(d.zs) == 0 {
+			if d.zstd, err = d.pools.unzstds(peek); err != nil {
+				return err
+			}
+			d.encoding = "zstd"
+			peek = bufio.NewReaderSize(d.zstd, 512)
+			break
 		}
 		if !isGzip(head) {
 			break
 		}
+		d.encoding = "gzip"
 		if len(d.zs) == maxLayers {
 			return &ContentError{Fault: NestedGzip}
 		}
@@ -105,8 +133,11 @@ func (d *decoder) begin() error {
 	return nil
 }
 
-// fault makes the errors of gzip *ContentErrors.
+// fault makes the errors of gzip and zstd *ContentErrors.
 func (d *decoder) fault(err error) error {
+	if d.zstd != nil && d.raw.err == nil {
+		return unzstdError(err)
+	}
 	var corrupt flate.CorruptInputError
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, gzip.ErrChecksum) || errors.Is(err, gzip.ErrHeader) || errors.As(err, &corrupt) {
 		return &ContentError{Fault: CorruptGzip, Err: err}
@@ -118,18 +149,25 @@ func (d *decoder) close() {
 	for _, z := range d.zs {
 		d.pools.gunzips.Put(z)
 	}
+	if d.zstd != nil {
+		d.zstd.Close()
+	}
 	d.top = closedReader{}
 }
 
 func isGzip(head []byte) bool { return len(head) >= 2 && head[0] == 0x1f && head[1] == 0x8b }
 
 type countingReader struct {
-	r io.Reader
-	n int64
+	r   io.Reader
+	n   int64
+	err error // the reader's last one, but io.EOF
 }
 
 func (c *countingReader) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
 	c.n += int64(n)
+	if err != nil && err != io.EOF {
+		c.err = err
+	}
 	return n, err
 }

@@ -11,6 +11,7 @@ var (
 	errBusy   = errors.New("land part: it is being landed already")
 	errLanded = errors.New("land part: it is landed already")
 	errClosed = errors.New("land part: the landing is closed")
+	errLent   = errors.New("open part: its body was borrowed and nobody said where it is")
 )
 
 // BodyError is a body that broke: its reader failed, or it ended before its
@@ -42,6 +43,7 @@ const (
 	Markup      Fault = "it is HTML or XML, not NDJSON"                      // F35: may; often a login or error page
 	Encoding    Fault = "its content encoding is unknown"                    // no
 	CorruptGzip Fault = "its gzip data is corrupt or ends early"             // F33: may
+	CorruptZstd Fault = "its zstd data is corrupt or ends early"             // F33: may
 	NestedGzip  Fault = "it is gzip in gzip in gzip"                         // F36: no
 	Bomb        Fault = "it unpacks to more than the limits allow"           // F36: no
 	TooLong     Fault = "it is longer than announced"                        // may

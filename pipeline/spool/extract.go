@@ -22,18 +22,22 @@ const maxText = 16 << 20
 //
 // line counts from 0 and includes blank ones, offset is the position of the
 // line's first byte in the decoded body, column that of the fault within the
-// line. What is not UTF-8, or over 16 MiB, stands under "base64" instead of
-// "text". Memory is bounded for lines of any length.
+// line. Of borrowed bodies, part names the file, and line and offset are those
+// in the file; all its parts must be among parts, in their order. What is not
+// UTF-8, or over 16 MiB, stands under "base64" instead of "text". Memory is
+// bounded for lines of any length.
 func (r *Run) WriteQuarantine(ctx context.Context, parts []*Part, w io.Writer) (int64, error) {
 	out := bufio.NewWriterSize(w, 64<<10)
+	places := placesOf(parts)
 	n, err := extract(ctx, parts, quarantineLine, func(p *Part, rec *record, line io.Reader) error {
+		at := places[p]
 		head, err := json.Marshal(struct {
 			Part   string `json:"part"`
 			Line   int64  `json:"line"`
 			Offset int64  `json:"offset"`
 			Column int64  `json:"column"`
 			Reason string `json:"reason"`
-		}{p.Key(), rec.line, rec.offset, rec.column, p.reason(rec.typ)})
+		}{at.name, at.line + rec.line, at.offset + rec.offset, rec.column, p.reason(rec.typ)})
 		if err != nil {
 			return err
 		}
@@ -70,6 +74,51 @@ func (r *Run) WriteOutcomes(ctx context.Context, parts []*Part, w io.Writer) (in
 		return n, fmt.Errorf("write outcomes: %w", err)
 	}
 	return n, nil
+}
+
+// spot is where a part begins for a person: in which body or file, and behind
+// how many lines and bytes.
+type spot struct {
+	name         string
+	line, offset int64
+}
+
+func placesOf(parts []*Part) map[*Part]spot {
+	places := make(map[*Part]spot, len(parts))
+	lines := map[string]int64{}
+	for _, p := range parts {
+		s := p.foot.Original
+		if s == nil {
+			places[p] = spot{name: p.Key()}
+			continue
+		}
+		places[p] = spot{name: s.Name, line: lines[s.Name], offset: s.Offset}
+		lines[s.Name] += s.Rows
+	}
+	return places
+}
+
+// BadLine is where a line is that was quarantined. It holds nothing of the line.
+type BadLine struct {
+	Name   string // of the part, or of the file that it was borrowed from
+	Offset int64  // of the line's first byte
+	Reason string
+}
+
+// FirstBad returns the first quarantined line of the part; ok is false when it
+// has none.
+func (p *Part) FirstBad(ctx context.Context) (bad BadLine, ok bool, err error) {
+	if p.foot.Info.Quarantined == 0 {
+		return bad, false, nil
+	}
+	at := placesOf([]*Part{p})[p]
+	err = p.eachRecord(ctx, func(r *record) bool {
+		if ok = r.kind == quarantineLine; ok {
+			bad = BadLine{Name: at.name, Offset: at.offset + r.offset, Reason: p.reason(r.typ)}
+		}
+		return !ok
+	})
+	return bad, ok, err
 }
 
 func (p *Part) reason(ordinal int) string {

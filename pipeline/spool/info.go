@@ -20,11 +20,13 @@ type Info struct {
 	Reasons     []Reason    `json:"reasons,omitempty"`     // of the quarantined lines
 	Updated     UpdatedSpan `json:"updated,omitzero"`      // of all types
 
-	Encoding string `json:"encoding,omitempty"` // as sent: "" or "gzip"
-	Layers   int    `json:"layers,omitempty"`   // of gzip: 2 when it came doubled (F36)
+	Encoding string `json:"encoding,omitempty"` // as sent: "", "gzip" or "zstd"
+	Layers   int    `json:"layers,omitempty"`   // of compression: 2 when it came doubled (F36)
 	RawBytes int64  `json:"rawBytes"`           // as sent
 	Bytes    int64  `json:"bytes"`              // decoded
-	SHA256   string `json:"sha256"`             // of the decoded bytes, lower-case hex
+	// SHA256 is of the decoded bytes, lower-case hex; "" for a borrowed body that
+	// was not to be hashed.
+	SHA256 string `json:"sha256,omitempty"`
 	// Plain says that the decoded bytes are nothing but lines that each end with
 	// a line feed: no byte order mark, blank line, carriage return or missing
 	// last line end (F38). Only such bytes are published as they are.

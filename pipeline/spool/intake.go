@@ -18,8 +18,8 @@ const (
 	maxLineLen = 64 << 20
 )
 
-// intake walks the lines of one body in a goroutine of its own, while Landing
-// reads the body and writes it to the disk.
+// intake walks the lines of one body: of one that lands in a goroutine of its
+// own, while Landing reads the body and writes it to the disk.
 type intake struct {
 	spool *Spool
 	feed  feed
@@ -29,6 +29,7 @@ type intake struct {
 	// The goroutine's own until done is closed.
 	err      error
 	info     Info
+	rows     int64 // lines, blank ones too
 	index    indexWriter
 	names    []string // types by ordinal
 	reasons  []string // by ordinal
@@ -48,10 +49,9 @@ type typeStat struct {
 	first, last int64 // lastUpdated in µs
 }
 
-func (s *Spool) startIntake(dir string) *intake {
-	in := &intake{
+func (s *Spool) newIntake(dir string) *intake {
+	return &intake{
 		spool:    s,
-		feed:     feed{ch: make(chan []byte, 1), recycle: s.pools.putBuffer},
 		done:     make(chan struct{}),
 		index:    indexWriter{dir: dir},
 		trees:    map[string]string{},
@@ -59,11 +59,26 @@ func (s *Spool) startIntake(dir string) *intake {
 		byReason: map[string]int{},
 		issues:   issueCounts{},
 	}
+}
+
+// startIntake starts an intake that walks what is sent to it.
+func (s *Spool) startIntake(dir string) *intake {
+	in := s.newIntake(dir)
+	in.feed = feed{ch: make(chan []byte, 1), recycle: s.pools.putBuffer}
 	go func() {
 		defer close(in.done)
-		in.err = in.run()
+		in.err = in.run(s.newDecoder(&in.feed, true))
 	}()
 	return in
+}
+
+// walk is an intake of a body that is there already: it ends with the body, and
+// has no goroutine.
+func (in *intake) walk(d *decoder) error {
+	defer close(in.done)
+	in.shut = true
+	in.err = in.run(d)
+	return in.err
 }
 
 // send hands over a buffer. It returns the error of the goroutine when that has
@@ -108,8 +123,7 @@ func (in *intake) dead() bool {
 	}
 }
 
-func (in *intake) run() error {
-	d := in.spool.newDecoder(&in.feed)
+func (in *intake) run(d *decoder) error {
 	defer d.close()
 	limit := in.spool.MaxLine
 	if limit <= 0 {
@@ -151,11 +165,14 @@ func (in *intake) run() error {
 		in.trees[t.Type] = string(text)
 	}
 	in.cutLine = in.cutLine && d.last != '\n'
-	in.info.Layers = d.layers()
+	in.rows = lines.Lines()
+	in.info.Encoding, in.info.Layers = d.encoding, d.layers()
 	in.info.RawBytes = d.raw.n
 	in.info.Bytes = d.bytes
 	in.info.Plain = plain == d.bytes
-	in.info.SHA256 = hex.EncodeToString(d.sum.Sum(nil))
+	if d.sum != nil {
+		in.info.SHA256 = hex.EncodeToString(d.sum.Sum(nil))
+	}
 	in.summarize()
 	return nil
 }

@@ -53,7 +53,9 @@ type Landing struct {
 	in     *intake       // nil until it has something to walk
 	replay bool          // the chunks come from an earlier process and in has not seen them
 	whole  bool          // Copy returned nil
-	closed bool
+	// original is where a borrowed body lies; nil for one that landed.
+	original *stretch
+	closed   bool
 }
 
 // origin is what a later process must know to go on with a partial file.

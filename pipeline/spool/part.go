@@ -15,6 +15,7 @@ type Part struct {
 	spool *Spool
 	path  string
 	foot  *footer
+	lent  *Original // where the body is that was borrowed; nil for one that landed
 }
 
 // Part returns a landed part, nil without error when the key has none.
@@ -90,24 +91,35 @@ func (p *Part) Key() string { return p.foot.Info.Key }
 func (p *Part) Info() *Info { return &p.foot.Info }
 
 // Open returns the decoded bytes; the caller closes it. What is read is checked
-// against the sums of when it was written.
+// against the sums of when it was written; of a borrowed body, the reader ends
+// with a *ChangedError when the file is not what it was.
 func (p *Part) Open() (io.ReadCloser, error) {
 	sent, err := p.openSent()
 	if err != nil {
 		return nil, err
 	}
-	if p.foot.Info.Layers == 0 {
+	switch info := &p.foot.Info; {
+	case info.Layers == 0:
 		return sent, nil
+	case info.Encoding == "zstd":
+		return p.spool.pools.unzstd(sent)
+	default:
+		z, err := newGunzipReader(&p.spool.pools, sent, info.Layers)
+		if err != nil {
+			return nil, p.damaged(err)
+		}
+		return z, nil
 	}
-	z, err := newGunzipReader(&p.spool.pools, sent, p.foot.Info.Layers)
-	if err != nil {
-		return nil, p.damaged(err)
-	}
-	return z, nil
 }
 
 // openSent returns the bytes as sent.
 func (p *Part) openSent() (io.ReadCloser, error) {
+	if p.foot.Original != nil {
+		if p.lent == nil {
+			return nil, errLent
+		}
+		return p.lent.open(nil)
+	}
 	f, err := os.Open(p.path)
 	if err != nil {
 		return nil, fmt.Errorf("open part: %w", err)

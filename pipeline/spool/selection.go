@@ -142,10 +142,10 @@ func (c *chooser) choose(ctx context.Context) error {
 	for i, p := range c.parts {
 		t := p.foot.Info.Of(c.typ)
 		versions += t.Lines - t.WithoutID
-		if t.Lines > 0 {
-			c.again[i] = seen[p.foot.Info.SHA256]
+		if sum := p.foot.Info.SHA256; t.Lines > 0 && sum != "" {
+			c.again[i] = seen[sum]
 			repeats = repeats || c.again[i]
-			seen[p.foot.Info.SHA256] = true
+			seen[sum] = true
 		}
 	}
 	if versions < 2 && !repeats {
