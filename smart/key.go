@@ -117,6 +117,18 @@ func GenerateKeyPair(alg, kid string) (*Key, error) {
 	return NewKey(signer, alg, kid)
 }
 
+// Successor makes a key of the same kind, which signs with the same algorithms: what
+// [Keys.Rotate] wants. It is in memory, wherever this one lives. An empty kid means
+// the RFC 7638 thumbprint.
+func (k *Key) Successor(kid string) (*Key, error) {
+	s, err := GenerateKeyPair(k.alg.name, kid)
+	if err != nil {
+		return nil, err
+	}
+	s.only = k.only
+	return s, nil
+}
+
 // ID is the kid: what the server finds the public key by.
 func (k *Key) ID() string { return k.kid }
 

@@ -102,7 +102,8 @@ func shellQuote(s string) string {
 // used. Do not change its fields after the first use.
 type KeyFile struct {
 	Path string
-	// KID chooses one key of the file; empty lets algorithm and rotation choose.
+	// KID chooses one key of the file and, once it has been rotated, its successors
+	// beside it; empty lets algorithm and rotation choose among all.
 	KID string
 
 	mu   sync.Mutex
@@ -132,12 +133,32 @@ func (f *KeyFile) Keys() (Keys, error) {
 	if err != nil {
 		return nil, keyError(f.Path, err)
 	}
-	keys, err := parseKeys(data, f.KID)
+	keys, err := parseChosen(data, f.KID)
 	if err != nil {
 		return nil, keyError(f.Path, err)
 	}
 	f.info, f.keys = info, keys
 	return keys, nil
+}
+
+// parseChosen reads the key with this kid and those that a rotation put in its place
+// (F12): a kid that the configuration names must not end a program when its key does.
+// An empty kid means all keys.
+func parseChosen(data []byte, kid string) (Keys, error) {
+	one, err := parseKeys(data, kid)
+	if err != nil || kid == "" || one[0].notAfter.IsZero() {
+		return one, err
+	}
+	all, err := parseKeys(data, "")
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range all {
+		if k.alg.name == one[0].alg.name && k.notBefore.After(one[0].notBefore) {
+			one = append(one, k)
+		}
+	}
+	return one, nil
 }
 
 // SaveKey writes the private key as PKCS#8 PEM to a new file with mode 0600. An

@@ -2,6 +2,7 @@ package smart
 
 import (
 	"bytes"
+	"crypto/rsa"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -141,4 +142,66 @@ func TestF12KeyFileIsReadAgainWhenItChanges(t *testing.T) {
 	}
 	_, err = c.Token(t.Context())
 	wantError(t, err, "auth", "no such file", "path")
+}
+
+// A kid that the configuration names is followed by its successor, and by no other key
+// of the file (F12, P3).
+func TestF12NamedKeyIsFollowedByItsSuccessor(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys.pem")
+	old := must(GenerateECKeyPair("old"))
+	if err := SaveKey(path, old); err != nil {
+		t.Fatal(err)
+	}
+	file := &KeyFile{Path: path, KID: "old"}
+	signs := func(at time.Time) string {
+		t.Helper()
+		k, err := file.SigningKey(t.Context(), at, []string{RS384, ES384})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k.ID()
+	}
+	now := time.Now().Truncate(time.Second)
+	if got := signs(now); got != "old" {
+		t.Errorf("PEM: %s signs, want old", got)
+	}
+	other := rsaKey() // of another algorithm, which this server does not know
+	if err := SaveKeys(path, append(must(must(file.Keys()).Rotate(must(old.Successor("new")), now, time.Hour)), other)); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []struct {
+		after time.Duration
+		kid   string
+	}{{0, "old"}, {time.Hour - time.Second, "old"}, {time.Hour, "new"}, {24 * time.Hour, "new"}} {
+		if got := signs(now.Add(want.after)); got != want.kid {
+			t.Errorf("after %v: %s signs, want %s", want.after, got, want.kid)
+		}
+	}
+	if _, err := file.SigningKey(t.Context(), now, []string{RS384}); err == nil {
+		t.Errorf("a key that was not named signs")
+	}
+	// Without a rotation the kid means that key alone.
+	if err := SaveKeys(path, Keys{must(GenerateECKeyPair("old")), must(GenerateECKeyPair("else"))}); err != nil {
+		t.Fatal(err)
+	}
+	if got := kids(must(file.Keys())); len(got) != 1 || got[0] != "old" {
+		t.Errorf("got %v, want old alone", got)
+	}
+}
+
+func TestSuccessorSignsWithTheSameAlgorithms(t *testing.T) {
+	free, bound := must(ParseKey(must(rsaKey().PrivatePEM()), "free")), must(GenerateKeyPair("PS384", "bound"))
+	for _, one := range []struct {
+		key  *Key
+		alg  string
+		want bool
+	}{{free, RS384, true}, {free, "PS384", true}, {bound, "PS384", true}, {bound, RS384, false}} {
+		s := must(one.key.Successor(""))
+		if s.ID() == one.key.ID() || s.Public().(*rsa.PublicKey).Equal(one.key.Public()) {
+			t.Errorf("the successor is the same key")
+		}
+		if got := s.bind([]string{one.alg}) != nil; got != one.want {
+			t.Errorf("successor of %v signs %s: got %v, want %v", one.key, one.alg, got, one.want)
+		}
+	}
 }

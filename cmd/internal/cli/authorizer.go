@@ -158,15 +158,7 @@ func (z *authorizer) describe(ctx context.Context) (string, error) {
 	if z.secret != "" {
 		return "client secret", nil
 	}
-	source, err := z.keys.source(ctx, z.discovery)
-	if err != nil {
-		return "", err
-	}
-	algorithms := []string{z.server.Auth.Algorithm}
-	if algorithms[0] == "auto" || algorithms[0] == "" {
-		algorithms = []string{smart.RS384, smart.ES384}
-	}
-	key, err := source.SigningKey(ctx, z.now(), algorithms)
+	key, err := z.signingKey(ctx)
 	if err != nil {
 		return "", err
 	}

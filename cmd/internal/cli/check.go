@@ -114,5 +114,9 @@ func (a *app) checkAuth(ctx context.Context, auth *authorizer, tell func(name, t
 	}
 	text, err := auth.describe(ctx)
 	tell("key", text, err)
+	if jku := auth.server.Auth.JKU; jku != "" && err == nil {
+		text, err := auth.checkJKU(ctx, jku)
+		tell("jku", text, err) // the rest is tried all the same: the server may not look at it
+	}
 	return err == nil
 }

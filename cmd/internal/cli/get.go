@@ -133,7 +133,7 @@ func (a *app) get(ctx context.Context, conn *connection, u *url.URL, accept stri
 		return requestError(ctx, "read answer", resp.Request.URL, err)
 	}
 	if resp.StatusCode/100 != 2 {
-		return &statusError{status: resp.StatusCode, origin: smart.OriginOf(resp.Request.URL), retryAfter: resp.Header.Get("Retry-After")}
+		return &statusError{status: resp.StatusCode, origin: smart.OriginOf(resp.Request.URL), retryAfter: resp.Header.Get("Retry-After"), open: conn.auth == nil}
 	}
 	return nil
 }
@@ -198,6 +198,7 @@ type statusError struct {
 	status     int
 	origin     smart.Origin
 	retryAfter string
+	open       bool // no token was asked for
 }
 
 func (e *statusError) Error() string {
@@ -216,6 +217,8 @@ func (e *statusError) Class() string {
 
 func (e *statusError) Hint() string {
 	switch {
+	case e.status == http.StatusUnauthorized && e.open:
+		return "the server wants a token, or another than the one given: see docs/authentication.md"
 	case e.status == http.StatusUnauthorized:
 		return "the token does not suffice: see 'flue token'"
 	case e.status == http.StatusForbidden:

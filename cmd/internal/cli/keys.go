@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"path/filepath"
 
@@ -12,6 +11,7 @@ import (
 
 func (a *app) keysCommand() *cobra.Command {
 	var alg, kid, folder string
+	var asJSON bool
 	generate := &cobra.Command{
 		Use:   "generate",
 		Short: "Make a key pair and the files to register it with",
@@ -28,63 +28,28 @@ two are what a FHIR server asks for at registration. Nothing is overwritten.`,
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(a.sys.Stderr, "made a key for %s, kid %s\n", key.Algorithm(), key.ID())
-			for _, name := range []string{privateFile, publicFile, jwksFile} {
-				fmt.Fprintln(a.sys.Stdout, filepath.Join(folder, name))
+			v := generatedView{KID: key.ID(), Algorithm: key.Algorithm(), PrivateKey: filepath.Join(folder, privateFile), PublicKey: filepath.Join(folder, publicFile), JWKS: filepath.Join(folder, jwksFile)}
+			if asJSON {
+				return a.printJSON(v)
 			}
-			return nil
+			fmt.Fprintf(a.sys.Stderr, "made a key for %s, kid %s; register %s with the server\n", v.Algorithm, v.KID, v.JWKS)
+			_, err = fmt.Fprintf(a.sys.Stdout, "%s\n%s\n%s\n", v.PrivateKey, v.PublicKey, v.JWKS)
+			return err
 		},
 	}
 	flags := generate.Flags()
 	flags.StringVar(&alg, "alg", smart.ES384, "signature algorithm: RS384 or ES384")
 	flags.StringVar(&kid, "kid", "", "key id (default: the RFC 7638 thumbprint)")
 	flags.StringVar(&folder, "dir", ".", "folder to write to")
-	return group("keys", "Make the keys that flue signs with", "setup", generate)
+	flags.BoolVar(&asJSON, "json", false, "print one JSON object")
+	return group("keys", "Make, list and rotate the keys that flue signs with", "setup", generate, a.keysListCommand(), a.keysRotateCommand())
 }
 
-func (a *app) jwksCommand() *cobra.Command {
-	var file string
-	printSet := &cobra.Command{
-		Use:   "print [SERVER]",
-		Short: "Print the public key set to register with a server",
-		Long: `Print the public keys of a server of the configuration, or of a key file, as a JWK
-Set. Only public members are in it.`,
-		Args:              atMost("SERVER"),
-		ValidArgsFunction: a.completeServers,
-		RunE: func(_ *cobra.Command, args []string) error {
-			keys, err := a.serverKeys(args, file)
-			if err != nil {
-				return err
-			}
-			e := json.NewEncoder(a.sys.Stdout)
-			e.SetIndent("", "  ")
-			return e.Encode(keys.Published(a.sys.Now()).JWKS())
-		},
-	}
-	printSet.Flags().StringVar(&file, "key", "", "private key file instead of a server's key")
-	return group("jwks", "Print public keys", "setup", printSet)
-}
-
-// serverKeys are the keys of the server named by the arguments, or of a file.
-func (a *app) serverKeys(args []string, file string) (smart.Keys, error) {
-	if file != "" {
-		return smart.LoadKeysFile(file)
-	}
-	f, err := a.load()
-	if err != nil {
-		return nil, err
-	}
-	names := serverNames(f)
-	switch {
-	case len(args) == 1:
-		if _, ok := f.Servers[args[0]]; !ok {
-			return nil, &usageError{message: fmt.Sprintf("no server %q in %s", args[0], a.configPath()), hint: fmt.Sprintf("its servers are: %v", names)}
-		}
-		names = args
-	case len(names) != 1:
-		return nil, &usageError{message: "argument SERVER is missing", hint: fmt.Sprintf("the servers are: %v", names)}
-	}
-	s := f.Servers[names[0]]
-	ring := keyring{app: a, server: s, folder: keyFolder(f.StateDir, s.Name)}
-	return ring.keys()
+// generatedView is a new key as programs see it: its public facts and where it is.
+type generatedView struct {
+	KID        string `json:"kid"`
+	Algorithm  string `json:"algorithm"`
+	PrivateKey string `json:"privateKey"` // paths
+	PublicKey  string `json:"publicKey"`
+	JWKS       string `json:"jwks"`
 }

@@ -277,8 +277,13 @@ func (o *serverFlags) check(c *cobra.Command, s *config.Server) error {
 		name string
 		has  bool
 	}{
-		{"client-id", asks}, {"token-url", asks}, {"scope", asks},
-		{"kid", signs}, {"alg", signs}, {"jku", signs}, {"lifetime", signs},
+		{"client-id", asks},
+		{"token-url", asks},
+		{"scope", asks},
+		{"kid", signs},
+		{"alg", signs},
+		{"jku", signs},
+		{"lifetime", signs},
 		{"post", auth.Type == config.ClientSecret},
 	} {
 		if c.Flags().Changed(f.name) && !f.has {

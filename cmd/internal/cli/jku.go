@@ -1,0 +1,88 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/flue-fhir/flue/smart"
+)
+
+const (
+	jkuTimeout = 30 * time.Second
+	maxJKU     = 1 << 20
+)
+
+// checkJKU fetches the key set that assertions name (P6) as the server would, and
+// looks for the key that signs now in it. Nothing secret is sent.
+func (z *authorizer) checkJKU(ctx context.Context, jku string) (string, error) {
+	key, err := z.signingKey(ctx)
+	if err != nil {
+		return "", err
+	}
+	set, age, err := z.fetchJKU(ctx, jku)
+	if err != nil {
+		return "", err
+	}
+	want := key.PublicJWK()
+	for _, have := range set.Keys {
+		switch {
+		case have.Kid != want.Kid:
+		case have.Thumbprint() != want.Thumbprint():
+			return "", &jkuError{message: fmt.Sprintf("the set has another key under the kid %s", want.Kid), hint: "publish what 'flue jwks print " + z.server.Name + "' prints"}
+		default:
+			text := fmt.Sprintf("has kid %s", want.Kid)
+			if age != "" {
+				text += ", Cache-Control " + age
+			}
+			return text, nil
+		}
+	}
+	return "", &jkuError{message: fmt.Sprintf("the set does not have the kid %s", want.Kid), hint: "publish what 'flue jwks print " + z.server.Name + "' prints, or serve it with 'flue jwks serve'"}
+}
+
+// fetchJKU reads a key set, and its Cache-Control.
+func (z *authorizer) fetchJKU(ctx context.Context, jku string) (set smart.JWKS, age string, err error) {
+	u, err := url.Parse(jku)
+	if err != nil {
+		return set, "", &jkuError{message: "the URL cannot be read"}
+	}
+	ctx, cancel := context.WithTimeout(ctx, jkuTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, jku, nil)
+	if err != nil {
+		return set, "", &jkuError{message: "the URL cannot be read"}
+	}
+	req.Header.Set("Accept", "application/json")
+	client := *z.http
+	client.CheckRedirect = redirect
+	resp, err := client.Do(req)
+	if err != nil {
+		return set, "", requestError(ctx, "get the key set", u, err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return set, "", &jkuError{message: fmt.Sprintf("the key set's address answered %d", resp.StatusCode), hint: "check auth.jku, and that the set is there"}
+	}
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxJKU+1))
+	if err != nil {
+		return set, "", requestError(ctx, "read the key set", u, err)
+	}
+	if len(data) > maxJKU {
+		return set, "", &jkuError{message: "what is there is too long for a key set"}
+	}
+	if set, err = smart.ParseJWKS(data); err != nil {
+		return set, "", &jkuError{message: "what is there is no JWK Set", hint: "the URL must lead to the set itself, without a page or a login before it"}
+	}
+	return set, resp.Header.Get("Cache-Control"), nil
+}
+
+// jkuError is a published key set that a server could not verify assertions with.
+type jkuError struct{ message, hint string }
+
+func (e *jkuError) Error() string { return e.message }
+func (e *jkuError) Class() string { return "auth" }
+func (e *jkuError) Hint() string  { return e.hint }
