@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"reflect"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/flue-fhir/flue/internal/definition"
 )
@@ -57,7 +58,7 @@ func FuzzCanonical(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		got, err := Canonical(nil, text)
-		if !json.Valid(text) {
+		if !json.Valid(text) || !utf8.Valid(text) {
 			return
 		}
 		if err != nil {

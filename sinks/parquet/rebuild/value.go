@@ -124,7 +124,7 @@ func appendString(dst, text []byte) []byte {
 		case text[0] < ' ':
 			dst = append(dst, '\\', 'u', '0', '0', hex[text[0]>>4], hex[text[0]&15])
 			text = text[1:]
-		case len(text) >= 3 && text[0] == 0xED && text[1] >= 0xA0:
+		case len(text) >= 3 && text[0] == 0xED && text[1]>>5 == 5 && text[2]>>6 == 2:
 			r := rune(text[0]&15)<<12 | rune(text[1]&63)<<6 | rune(text[2]&63)
 			dst = append(dst, '\\', 'u', hex[r>>12], hex[r>>8&15], hex[r>>4&15], hex[r&15])
 			text = text[3:]
