@@ -3,7 +3,6 @@ package pipeline
 import (
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"reflect"
 	"sync"
@@ -56,38 +55,6 @@ func TestP35RenewOnce(t *testing.T) {
 		wg.Wait()
 		if f, now, _ := l.get("k"); fetched.Load() != 1 || f.URL != "fresh" || now != round+1 {
 			t.Errorf("fetched %d times, round %d to %d, %q", fetched.Load(), round, now, f.URL)
-		}
-	})
-}
-
-// A body that brings nothing is cut; the time between two reads is not the
-// server's.
-func TestStallReader(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		x := &execution{obs: &observer{now: time.Now}}
-		ctx, cancel := context.WithCancelCause(t.Context())
-		pr, pw := io.Pipe()
-		context.AfterFunc(ctx, func() { _ = pw.CloseWithError(context.Cause(ctx)) })
-		r := newStallReader(pr, x, cancel)
-		defer r.stop()
-		go func() {
-			time.Sleep(stallAfter - time.Second)
-			_, _ = pw.Write([]byte("abc"))
-		}()
-		buf := make([]byte, 8)
-		if n, err := r.Read(buf); n != 3 || err != nil {
-			t.Fatalf("Read = %d, %v; want 3 in time", n, err)
-		}
-		time.Sleep(10 * stallAfter) // the disk is slow
-		if ctx.Err() != nil {
-			t.Fatal("cut while nothing was asked of the server")
-		}
-		began := time.Now()
-		if _, err := r.Read(buf); !errors.Is(err, errStalled) || time.Since(began) != stallAfter {
-			t.Errorf("Read = %v after %v, want errStalled after %v", err, time.Since(began), stallAfter)
-		}
-		if x.meter.bytes.Load() != 3 {
-			t.Errorf("%d bytes counted, want 3", x.meter.bytes.Load())
 		}
 	})
 }

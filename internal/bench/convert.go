@@ -21,6 +21,7 @@ import sys, time, duckdb
 start = time.monotonic()
 src, dst, threads = sys.argv[1:4]
 db = duckdb.connect()
+db.execute("SET enable_progress_bar=false")
 db.execute("SET threads=" + threads)
 db.execute("SET preserve_insertion_order=true")
 db.execute("COPY (SELECT * FROM read_json('%s', format='newline_delimited', maximum_object_size=268435456)) TO '%s' (FORMAT parquet, COMPRESSION zstd)" % (src, dst))
