@@ -72,7 +72,9 @@ func (w *world) process(t interface{ Fatalf(string, ...any) }, at int) (said str
 	cmd.Env = append(os.Environ(), "FLUE_TEST_WORLD="+string(text), "FLUE_TEST_CRASH_AT="+strconv.Itoa(at))
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
+	w.sync()
 	err = cmd.Run()
+	w.sync()
 	said = strings.TrimSpace(out.String())
 	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 		return said, true

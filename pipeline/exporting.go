@@ -13,7 +13,7 @@ import (
 // files as tasks.
 func (x *execution) listExport(ctx context.Context) ([]ledger.Task, source, error) {
 	if x.run.Listed {
-		tasks, err := x.r.Ledger.Tasks(ctx, x.run.ID)
+		tasks, err := x.r.Ledger.Tasks(ctx, x.id)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -39,7 +39,7 @@ func (x *execution) listExport(ctx context.Context) ([]ledger.Task, source, erro
 		x.keep(sinks.Warning{Code: "manifest", Text: text, Count: 1})
 	}
 	tasks, files := listFiles(m, x.plan.Generation)
-	run, err := x.r.Ledger.List(ctx, x.run.ID, tasks, func(r *ledger.Run) {
+	run, err := x.r.Ledger.List(ctx, x.id, tasks, func(r *ledger.Run) {
 		r.State = Landing
 		if r.TransactionTime.IsZero() || m.TransactionTime.Before(r.TransactionTime) {
 			r.TransactionTime = m.TransactionTime
@@ -57,22 +57,24 @@ func (x *execution) listExport(ctx context.Context) ([]ledger.Task, source, erro
 
 func (x *execution) newLinks(tasks []ledger.Task, files map[string]export.File) *links {
 	l := &links{files: files}
+	status, generation, known := x.run.StatusURL, x.plan.Generation, x.plan.Moved
 	l.fetch = func(ctx context.Context) (map[string]export.File, error) {
-		m, err := x.bulk.Refresh(ctx, x.run.StatusURL)
+		m, err := x.bulk.Refresh(ctx, status)
 		if err != nil {
 			return nil, fmt.Errorf("fetch manifest again: %w", err)
 		}
-		files, moved, err := match(tasks, m, x.plan.Generation)
+		files, moved, err := match(tasks, m, generation)
 		if err != nil {
 			return nil, err
 		}
-		if moved && !x.plan.Moved {
+		if moved && !known {
 			if err := x.update(ctx, func(r *ledger.Run) {
 				x.plan.Moved = true
 				r.Plan = x.plan.encode()
 			}); err != nil {
 				return nil, err
 			}
+			known = true // nobody else renews
 		}
 		return files, nil
 	}

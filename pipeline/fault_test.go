@@ -5,7 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -13,6 +17,7 @@ import (
 	"github.com/flue-fhir/flue/pipeline/config"
 	"github.com/flue-fhir/flue/pipeline/ledger"
 	"github.com/flue-fhir/flue/sinks"
+	"github.com/flue-fhir/flue/sinks/parquet"
 )
 
 // F16: the intent is durable first, the doubtful kick-off is counted, and the
@@ -101,13 +106,14 @@ func TestF22LostExport(t *testing.T) {
 		s.expire[2] = 1
 		w := newWorld(t, s)
 		r := w.open(t)
-		once := false
+		var once sync.Once
 		r.probe = func(step string) {
-			if step == "landed" && !once {
-				once = true
-				s.mu.Lock()
-				s.lose = 1
-				s.mu.Unlock()
+			if step == "landed" {
+				once.Do(func() {
+					s.mu.Lock()
+					defer s.mu.Unlock()
+					s.lose = 1
+				})
 			}
 		}
 		if _, err := r.Run(t.Context(), Options{}); err != nil {
@@ -353,6 +359,60 @@ func TestF30LateLinesOfAConvertedType(t *testing.T) {
 	w.publishedAll(t, s)
 	if !again.Load() {
 		t.Error("no type was converted again: the late lines were not late")
+	}
+}
+
+// F29: a type that R4 does not have is published by the sinks that can hold it.
+func TestF29UnknownType(t *testing.T) {
+	s := newExportServer(t)
+	s.population(1, 2, "Patient")
+	s.output = append(s.output, exportFile{typ: "Hologram", name: "h", lines: []string{resource("Hologram", 1, "en")}})
+	w := newWorld(t, s)
+	r := w.open(t)
+	r.Sinks = append(r.Sinks, &parquet.Sink{})
+	sum, err := r.Run(t.Context(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := sum.Manifest
+	if fileRows(m, "ndjson/Hologram/") != 1 || fileRows(m, "parquet/Hologram/") != 0 || fileRows(m, "parquet/Patient/") != 2 || !warned(m, "type-not-in-format") {
+		t.Errorf("files %v, warnings %v", m.Files, m.Warnings)
+	}
+	// A requested type without rows has its table all the same.
+	if !slices.ContainsFunc(m.Files, func(f sinks.File) bool { return f.Path == "parquet/Observation/part-00000.parquet" && f.Rows == 0 }) {
+		t.Errorf("no table of Observation: %v", m.Files)
+	}
+	if m.Schemas["parquet"]["Patient"] == "" {
+		t.Error("the columns of Patient are not kept")
+	}
+	// With Parquet alone the line has no place, and nothing is published.
+	r.Sinks = r.Sinks[1:]
+	if _, err := r.Run(t.Context(), Options{Fresh: true}); classOf(err) != classQuality || hintOf(err) == "" {
+		t.Errorf("run = %v of class %q, want quality", err, classOf(err))
+	}
+}
+
+// Somebody removes a staged file while the run is down: what has landed is
+// converted again.
+func TestStagingLostAFile(t *testing.T) {
+	s := newExportServer(t)
+	s.population(1, 2, "Patient", "Observation")
+	w := newWorld(t, s)
+	w.interrupted(t, Options{}, "state converting")
+	w.interrupted(t, Options{}, "extras recorded")
+	staged, err := filepath.Glob(filepath.Join(w.Dir, "out/nightly/.staging-*/ndjson/Patient/*"))
+	if err != nil || len(staged) != 1 {
+		t.Fatalf("staged files: %v, %v", staged, err)
+	}
+	must(t, os.Remove(staged[0]))
+	if err := w.fails(t, Options{}); classOf(err) != "" || w.latest(t) != nil {
+		t.Errorf("run = %v of class %q, want one that may pass", err, classOf(err))
+	}
+	w.run(t, Options{})
+	w.publishedAll(t, s)
+	w.clean(t)
+	if s.kickoffs != 1 {
+		t.Errorf("%d kick-offs, want 1", s.kickoffs)
 	}
 }
 

@@ -211,7 +211,7 @@ func (x *execution) restart(ctx context.Context, lost error) error {
 // changes the run in the same transaction.
 func (x *execution) forget(ctx context.Context, f func(*ledger.Run)) error {
 	x.plan.Generation++ // first: what is left of their parts is never taken for new ones
-	run, err := x.r.Ledger.Unlist(ctx, x.run.ID, func(r *ledger.Run) {
+	run, err := x.r.Ledger.Unlist(ctx, x.id, func(r *ledger.Run) {
 		r.Plan = x.plan.encode()
 		f(r)
 	})
@@ -224,13 +224,13 @@ func (x *execution) forget(ctx context.Context, f func(*ledger.Run)) error {
 	if err := x.spool.Remove(); err != nil {
 		return err
 	}
-	if x.spool, err = x.r.Spool.Run(x.run.ID); err != nil {
+	if x.spool, err = x.r.Spool.Run(x.id); err != nil {
 		return err
 	}
 	if err := x.stage.Discard(ctx); err != nil {
 		return fmt.Errorf("discard staging: %w", err)
 	}
-	if x.stage, err = x.r.Store.Stage(ctx, x.run.Job, x.run.ID); err != nil {
+	if x.stage, err = x.r.Store.Stage(ctx, x.r.Job.Name, x.id); err != nil {
 		return fmt.Errorf("open staging: %w", err)
 	}
 	return nil

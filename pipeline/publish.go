@@ -57,7 +57,7 @@ func (x *execution) publish(ctx context.Context, b *board) (*sinks.Manifest, err
 // reconvert makes the next try convert everything again, because a file that
 // was durable is not in the staging any more: somebody removed it.
 func (x *execution) reconvert(ctx context.Context, missing error) error {
-	run, err := x.r.Ledger.Reland(ctx, x.run.ID)
+	run, err := x.r.Ledger.Reland(ctx, x.id)
 	if err != nil {
 		return errors.Join(missing, err)
 	}
@@ -71,7 +71,7 @@ func (x *execution) reconvert(ctx context.Context, missing error) error {
 // finish completes the publication of a run whose snapshot a crash left visible
 // but not noted.
 func (x *execution) finish(ctx context.Context, m *sinks.Manifest) error {
-	stage, err := x.r.Store.Stage(ctx, x.run.Job, x.run.ID)
+	stage, err := x.r.Store.Stage(ctx, x.r.Job.Name, x.id)
 	if err != nil {
 		return fmt.Errorf("open staging: %w", err)
 	}
@@ -79,7 +79,7 @@ func (x *execution) finish(ctx context.Context, m *sinks.Manifest) error {
 	if err != nil {
 		return fmt.Errorf("publish snapshot: %w", err)
 	}
-	if x.spool, err = x.r.Spool.Run(x.run.ID); err != nil {
+	if x.spool, err = x.r.Spool.Run(x.id); err != nil {
 		return err
 	}
 	return x.published(ctx, m, location)
@@ -91,14 +91,14 @@ func (x *execution) finish(ctx context.Context, m *sinks.Manifest) error {
 // nothing fails the run but the ledger.
 func (x *execution) published(ctx context.Context, m *sinks.Manifest, location string) error {
 	ctx = context.WithoutCancel(ctx) // what is visible is published, whatever ends the run
-	if err := x.r.Ledger.FinishTasks(ctx, x.run.ID); err != nil {
+	if err := x.r.Ledger.FinishTasks(ctx, x.id); err != nil {
 		return err
 	}
-	if err := x.r.Ledger.CacheWatermarks(ctx, x.run.Job, m.Name, m.Watermarks); err != nil {
+	if err := x.r.Ledger.CacheWatermarks(ctx, x.r.Job.Name, m.Name, m.Watermarks); err != nil {
 		return err
 	}
 	if !x.plan.Override.IsZero() {
-		if err := x.r.Ledger.DropOverride(ctx, x.run.Job, x.plan.Override); err != nil {
+		if err := x.r.Ledger.DropOverride(ctx, x.r.Job.Name, x.plan.Override); err != nil {
 			return err
 		}
 	}
@@ -106,7 +106,7 @@ func (x *execution) published(ctx context.Context, m *sinks.Manifest, location s
 	if err := x.spool.Remove(); err != nil {
 		// The next run sweeps it.
 		x.warn("spool-not-removed", "the landed files could not be removed from the spool", 1)
-		x.r.log().Warn("remove spool", "run", x.run.ID, "error", err)
+		x.r.log().Warn("remove spool", "run", x.id, "error", err)
 	}
 	x.step("cleaned up")
 	return x.enter(ctx, Published, func(r *ledger.Run) {
@@ -233,7 +233,7 @@ func (x *execution) writeExtras(ctx context.Context, b *board) ([]sinks.File, er
 	if err != nil {
 		return nil, fmt.Errorf("encode files: %w", err)
 	}
-	tasks, err := x.r.Ledger.Tasks(ctx, x.run.ID)
+	tasks, err := x.r.Ledger.Tasks(ctx, x.id)
 	if err != nil {
 		return nil, err
 	}
@@ -244,7 +244,7 @@ func (x *execution) writeExtras(ctx context.Context, b *board) ([]sinks.File, er
 		}
 	}
 	rec := ledger.Conversion{Sink: extras, Type: extras, Output: string(text)}
-	if err := x.r.Ledger.Convert(ctx, x.run.ID, rec, rest); err != nil {
+	if err := x.r.Ledger.Convert(ctx, x.id, rec, rest); err != nil {
 		return nil, err
 	}
 	x.step("extras recorded")
@@ -310,7 +310,7 @@ func (x *execution) writeFile(ctx context.Context, path, typ string, want int64,
 
 // manifest describes the snapshot.
 func (x *execution) manifest(ctx context.Context, counts []sinks.TypeCount, deliveries []delivery, more []sinks.File) (*sinks.Manifest, error) {
-	conversions, err := x.r.Ledger.Conversions(ctx, x.run.ID)
+	conversions, err := x.r.Ledger.Conversions(ctx, x.id)
 	if err != nil {
 		return nil, err
 	}

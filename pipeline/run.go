@@ -42,7 +42,7 @@ func (r *Runner) runLocked(ctx context.Context, o Options, lock *ledger.Lock, su
 	if x == nil {
 		return err
 	}
-	sum.Run, sum.Resumed = x.run.ID, x.resumed
+	sum.Run, sum.Resumed = x.id, x.resumed
 	if err == nil && done == nil {
 		done, err = x.execute(ctx)
 	}
@@ -74,7 +74,9 @@ type execution struct {
 	resumed bool
 	began   time.Time // of this try
 
-	mu   sync.Mutex // guards run and plan
+	// mu guards run and plan where several goroutines run: those that land. The
+	// others read them while nobody else changes them.
+	mu   sync.Mutex
 	run  ledger.Run
 	plan plan
 
@@ -194,7 +196,7 @@ func (x *execution) update(ctx context.Context, f func(*ledger.Run)) error {
 	if err != nil {
 		return fmt.Errorf("encode figures: %w", err)
 	}
-	run, err := x.r.Ledger.Update(ctx, x.run.ID, func(r *ledger.Run) {
+	run, err := x.r.Ledger.Update(ctx, x.id, func(r *ledger.Run) {
 		r.Stats = string(figures)
 		r.Plan = x.plan.encode()
 		f(r)
@@ -312,10 +314,10 @@ func (x *execution) advance(ctx context.Context) (*sinks.Manifest, error) {
 		return nil, err
 	}
 	var err error
-	if x.spool, err = x.r.Spool.Run(x.run.ID); err != nil {
+	if x.spool, err = x.r.Spool.Run(x.id); err != nil {
 		return nil, err
 	}
-	if x.stage, err = x.r.Store.Stage(ctx, x.run.Job, x.run.ID); err != nil {
+	if x.stage, err = x.r.Store.Stage(ctx, x.r.Job.Name, x.id); err != nil {
 		return nil, fmt.Errorf("open staging: %w", err)
 	}
 	for {
@@ -345,7 +347,7 @@ func (x *execution) settle(ctx context.Context, err error) {
 	defer cancel()
 	if errors.Is(err, ErrCancelled) {
 		if cerr := x.drop(ctx, Cancelled); cerr != nil {
-			x.r.log().Warn("clean up after cancelling", "run", x.run.ID, "error", cerr)
+			x.r.log().Warn("clean up after cancelling", "run", x.id, "error", cerr)
 		}
 		return
 	}
@@ -356,7 +358,7 @@ func (x *execution) settle(ctx context.Context, err error) {
 	})
 	if uerr != nil {
 		// The ledger cannot tell; the next run finds this one as crashed.
-		x.r.log().Warn("record failure", "run", x.run.ID, "error", uerr)
+		x.r.log().Warn("record failure", "run", x.id, "error", uerr)
 		return
 	}
 	x.obs.enter(Failed)

@@ -114,7 +114,7 @@ func (s *searchServer) want() (lines []string) {
 }
 
 func (s *searchServer) world(t *testing.T) *world {
-	return &world{Dir: t.TempDir(), URL: s.URL + "/fhir", Job: config.Job{
+	return &world{Dir: t.TempDir(), URL: s.URL + "/fhir", server: &s.mu, Job: config.Job{
 		Name: "searched", Server: "fake",
 		Export: config.Export{Mode: "search", Types: []string{"Patient", "Observation"}, Since: config.Since{Last: true}},
 	}}

@@ -57,7 +57,7 @@ func (x *execution) listSearch(ctx context.Context) ([]ledger.Task, source, erro
 		tasks = append(tasks, t)
 	}
 	if !x.run.Listed {
-		run, err := x.r.Ledger.List(ctx, x.run.ID, tasks, func(r *ledger.Run) { r.State = Landing })
+		run, err := x.r.Ledger.List(ctx, x.id, tasks, func(r *ledger.Run) { r.State = Landing })
 		if err != nil {
 			return nil, nil, err
 		}
@@ -66,7 +66,7 @@ func (x *execution) listSearch(ctx context.Context) ([]ledger.Task, source, erro
 		x.step("state landing")
 		return tasks, src, nil
 	}
-	listed, err := x.r.Ledger.Tasks(ctx, x.run.ID)
+	listed, err := x.r.Ledger.Tasks(ctx, x.id)
 	if err != nil {
 		return nil, nil, err
 	}

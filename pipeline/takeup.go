@@ -226,14 +226,14 @@ func (x *execution) drop(ctx context.Context, s State) error {
 		return err
 	}
 	x.deleteExport(ctx)
-	landed, err := x.r.Spool.Run(x.run.ID)
+	landed, err := x.r.Spool.Run(x.id)
 	if err == nil {
 		err = landed.Remove()
 	}
 	if err != nil {
 		return err
 	}
-	stage, err := x.r.Store.Stage(ctx, x.run.Job, x.run.ID)
+	stage, err := x.r.Store.Stage(ctx, x.r.Job.Name, x.id)
 	if err == nil {
 		err = stage.Discard(ctx)
 	}
@@ -257,15 +257,15 @@ func (x *execution) deleteExport(ctx context.Context) {
 		x.step("delete")
 		if err != nil {
 			x.warn("export-not-deleted", "the export could not be deleted at the server", 1)
-			x.r.log().Warn("delete export", "run", x.run.ID, "error", err)
+			x.r.log().Warn("delete export", "run", x.id, "error", err)
 			if x.r.now().Sub(x.run.Started) < deleteWithin {
 				return
 			}
 		}
 	}
-	run, err := x.r.Ledger.Update(ctx, x.run.ID, func(r *ledger.Run) { r.StatusURL = "" })
+	run, err := x.r.Ledger.Update(ctx, x.id, func(r *ledger.Run) { r.StatusURL = "" })
 	if err != nil {
-		x.r.log().Warn("forget status URL", "run", x.run.ID, "error", err)
+		x.r.log().Warn("forget status URL", "run", x.id, "error", err)
 		return
 	}
 	x.run = run

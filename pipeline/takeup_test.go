@@ -27,6 +27,7 @@ func (w *world) interrupted(t *testing.T, o Options, step string) string {
 		}
 	}
 	sum, err := r.Run(ctx, o)
+	w.sync()
 	if err == nil {
 		t.Fatal("the run was not interrupted")
 	}
@@ -85,6 +86,7 @@ func TestAbandoned(t *testing.T) {
 				tt.change(t, w, r, old)
 			}
 			sum, err := r.Run(t.Context(), tt.options)
+			w.sync()
 			must(t, err)
 			must(t, r.Ledger.Close())
 			if sum.Resumed || sum.Run == old || s.kickoffs != 2 || s.deletes != 2 {
@@ -125,7 +127,9 @@ func TestAuthFailureIsResumed(t *testing.T) {
 	old := w.interrupted(t, Options{}, "landed")
 	r := w.open(t)
 	r.Auth = &authorizer{err: &Failure{Text: "invalid_client", Kind: classAuth}}
-	if _, err := r.Run(t.Context(), Options{}); classOf(err) != classAuth {
+	_, err := r.Run(t.Context(), Options{})
+	w.sync()
+	if classOf(err) != classAuth {
 		t.Fatalf("run = %v, want class auth", err)
 	}
 	must(t, r.Ledger.Close())
@@ -161,6 +165,7 @@ func TestI2Chain(t *testing.T) {
 	r := w.open(t)
 	r.Now = func() time.Time { return time.Now().Add(defaultFullEvery) }
 	sum, err := r.Run(t.Context(), Options{})
+	w.sync()
 	must(t, err)
 	must(t, r.Ledger.Close())
 	if sum.Manifest.Kind != sinks.Full {
@@ -220,11 +225,14 @@ func TestF4MissingScope(t *testing.T) {
 	grant := Grant{Requested: []string{"system/Patient.rs", "system/Observation.rs"}, Missing: []string{"system/Observation.rs"}, Types: []string{"Observation"}}
 	r := w.open(t)
 	r.Auth = &authorizer{grant: grant}
-	if _, err := r.Run(t.Context(), Options{}); classOf(err) != classAuth || !strings.Contains(err.Error(), "system/Observation.rs") || s.kickoffs != 0 {
+	_, err := r.Run(t.Context(), Options{})
+	w.sync()
+	if classOf(err) != classAuth || !strings.Contains(err.Error(), "system/Observation.rs") || s.kickoffs != 0 {
 		t.Errorf("run = %v of class %q after %d kick-offs, want auth, naming the scope, 0", err, classOf(err), s.kickoffs)
 	}
 	r.Job.Policies.MissingScope = "skip"
 	sum, err := r.Run(t.Context(), Options{})
+	w.sync()
 	must(t, err)
 	m := sum.Manifest
 	if got := s.asked[0].Get("_type"); got != "Patient" {
@@ -240,7 +248,9 @@ func TestF4MissingScope(t *testing.T) {
 	}
 	grant.Types = []string{"Patient", "Observation"}
 	r.Auth = &authorizer{grant: grant}
-	if _, err := r.Run(t.Context(), Options{Fresh: true}); classOf(err) != classAuth {
+	_, err = r.Run(t.Context(), Options{Fresh: true})
+	w.sync()
+	if classOf(err) != classAuth {
 		t.Errorf("nothing granted: %v", err)
 	}
 	must(t, r.Ledger.Close())
@@ -278,11 +288,13 @@ func TestI10HeldAndCancelled(t *testing.T) {
 	go func() {
 		var err error
 		sum, err = first.Run(context.Background(), Options{})
+		w.sync()
 		ended <- err
 	}()
 	<-landing
 	second := w.open(t)
 	_, err := second.Run(t.Context(), Options{})
+	w.sync()
 	var held *ledger.HeldError
 	if !errors.As(err, &held) || held.Holder.Run == "" {
 		t.Errorf("second run = %v, want *HeldError that names the run", err)

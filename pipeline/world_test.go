@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,10 +30,21 @@ type world struct {
 	Dir string
 	URL string // of the server
 	Job config.Job
+
+	server sync.Locker // of the server's switches and counts
+}
+
+// sync orders what the test writes and reads of the server with the requests,
+// which may come from another process.
+func (w *world) sync() {
+	if w.server != nil {
+		w.server.Lock()
+		defer w.server.Unlock()
+	}
 }
 
 func newWorld(t *testing.T, s *exportServer) *world {
-	return &world{Dir: t.TempDir(), URL: s.URL + "/fhir", Job: newWorldJob()}
+	return &world{Dir: t.TempDir(), URL: s.URL + "/fhir", Job: newWorldJob(), server: &s.mu}
 }
 
 func newWorldJob() config.Job {
@@ -76,6 +88,7 @@ func (w *world) open(t *testing.T) *Runner {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = r.Ledger.Close() })
+	w.sync()
 	return r
 }
 
@@ -84,6 +97,7 @@ func (w *world) run(t *testing.T, o Options) *Summary {
 	t.Helper()
 	r := w.open(t)
 	sum, err := r.Run(t.Context(), o)
+	w.sync()
 	if err != nil {
 		t.Fatalf("run: %v (%s)", err, hintOf(err))
 	}
@@ -101,6 +115,7 @@ func (w *world) fails(t *testing.T, o Options) error {
 	t.Helper()
 	r := w.open(t)
 	sum, err := r.Run(t.Context(), o)
+	w.sync()
 	if err == nil {
 		t.Fatalf("run was %s, want an error", sum.State)
 	}
@@ -127,6 +142,7 @@ func (w *world) latest(t *testing.T) *sinks.Manifest {
 // sorted.
 func (w *world) lines(t *testing.T, folder string) []string {
 	t.Helper()
+	w.sync()
 	m := w.latest(t)
 	if m == nil {
 		t.Fatal("nothing is published")
