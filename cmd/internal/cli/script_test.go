@@ -19,7 +19,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"flue": Main})
+	testscript.Main(m, map[string]func(){"flue": watchedMain})
 }
 
 // TestScripts runs the program as a person does, with stdout and stderr looked
@@ -30,6 +30,12 @@ func TestMain(m *testing.M) {
 //	waitfor FILE TEXT        wait until the file holds the text
 //	lastrun JOB              $RUN becomes the id of the job's newest run
 //	count N FILE TEXT        demand that N lines of the file hold the text
+//	ehr [FLAG...]            start a server to authenticate with; see startEHR
+//	proxy                    start an HTTP proxy; $PROXY is its URL
+//
+// After each script everything that it left (output of the commands, state, spool,
+// snapshots, logs) is searched for the secrets that its servers saw (I6); only files
+// below $WORK/secret may hold one.
 func TestScripts(t *testing.T) {
 	cache := t.TempDir()
 	testscript.Run(t, testscript.Params{
@@ -39,13 +45,15 @@ func TestScripts(t *testing.T) {
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("XDG_STATE_HOME", filepath.Join(e.WorkDir, "state"))
 			e.Setenv("NO_PROXY", "*")
-			return nil
+			return watch(t, e)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":   exits,
 			"waitfor": waitFor,
 			"count":   count,
 			"lastrun": lastRun,
+			"ehr":     startEHR,
+			"proxy":   startProxy,
 			"sandbox": func(ts *testscript.TestScript, _ bool, args []string) { startForScript(ts, cache, args) },
 		},
 	})
@@ -146,5 +154,5 @@ func startForScript(ts *testscript.TestScript, cache string, args []string) {
 			ts.Logf("stop sandbox: %v", err)
 		}
 	})
-	ts.Setenv("SANDBOX", box.base)
+	ts.Setenv("SANDBOX", witnessOf(ts).before(ts, box.base))
 }

@@ -38,7 +38,12 @@ type System struct {
 
 // Main runs the program and ends the process with its exit code.
 func Main() {
-	s := &System{
+	os.Exit(process().Run(context.Background()))
+}
+
+// process is the System of this process.
+func process() *System {
+	return &System{
 		Args:      os.Args[1:],
 		Stdin:     os.Stdin,
 		Stdout:    os.Stdout,
@@ -60,7 +65,6 @@ func Main() {
 		},
 		Exit: os.Exit,
 	}
-	os.Exit(s.Run(context.Background()))
 }
 
 // Run executes the command that the arguments name and returns the exit code.
