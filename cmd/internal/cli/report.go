@@ -76,7 +76,16 @@ func (a *app) report(err error, code int) {
 		return
 	}
 	fmt.Fprintf(a.sys.Stderr, "flue: %s\n", err)
-	printHint(a.sys.Stderr, hintOf(err))
+	printHint(a.sys.Stderr, a.hint(err, code))
+}
+
+// hint is that of the error; an interrupted run has one of its own.
+func (a *app) hint(err error, code int) string {
+	h := hintOf(err)
+	if h == "" && code == exitInterrupted && a.events {
+		return "run it again: it goes on where it stood"
+	}
+	return h
 }
 
 func (a *app) reportJSON(err error, code int) {
@@ -87,7 +96,7 @@ func (a *app) reportJSON(err error, code int) {
 		if c := classOf(err); c != "" {
 			attrs = append(attrs, "class", c)
 		}
-		if h := hintOf(err); h != "" {
+		if h := a.hint(err, code); h != "" {
 			attrs = append(attrs, "hint", h)
 		}
 		log.Error(err.Error(), attrs...)
