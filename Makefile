@@ -11,6 +11,9 @@ DEMO      ?=
 # Folder of NDJSON for tests and benchmarks that want real data; may stay empty.
 DATA      ?= $(FLUE_TEST_DATA)
 FUZZTIME  ?= 30s
+SEEDS     ?= 20
+SEED      ?=
+CHAOS     ?=
 PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 GENERATED := internal/definition/r4.bin internal/definition/docs.bin docs/jobs.schema.json docs/configuration.md
 
@@ -71,6 +74,11 @@ bench: build ## measure landing and converting beside curl and DuckDB, then the 
 	@python3 -c 'import duckdb' 2>/dev/null || { python3 -m venv bin/venv && bin/venv/bin/pip install --quiet $(DUCKDB); }
 	PATH="$(CURDIR)/bin/venv/bin:$$PATH" bin/bench -flue bin/flue -data "$(DATA)"
 	FLUE_TEST_DATA=$(DATA) $(GO) test -run '^$$' -bench . -benchmem -benchtime 1s ./...
+
+.PHONY: chaos
+chaos: build ## the fault campaign: SEEDS seeds (20) of faults and kills against the real binary; SEED=n plays one
+	$(GO) build -o bin/chaos ./internal/chaos
+	bin/chaos -flue bin/flue $(if $(SEED),-seed $(SEED) -v,-seeds $(SEEDS)) $(CHAOS)
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME (30s)

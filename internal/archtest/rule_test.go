@@ -90,6 +90,11 @@ func table() []rule {
 			pkg: "internal/archtest",
 		},
 		{
+			pkg:   "internal/chaos", // drives the binary from outside; not part of the program
+			may:   []string{"export/sandbox/...", "smart/authserver", "pipeline/ledger", "sinks", "sinks/parquet/rebuild", "github.com/klauspost/compress", "golang.org/x/sync", "golang.org/x/sys"},
+			never: []never{{"export", bothSides}, {"export/search", bothSides}, {"smart", bothSides}, {"pipeline", bothSides}},
+		},
+		{
 			pkg: "internal/bench/...", // measures the others; not part of the program
 			may: []string{"export/...", "internal/...", "pipeline/...", "sinks/...", "smart/...", "github.com/klauspost/compress", "golang.org/x/sync", "golang.org/x/sys"},
 		},
@@ -156,12 +161,12 @@ func table() []rule {
 // forbidden are direct imports that no package makes, but those named.
 func forbidden() []ban {
 	return []ban{
-		{path: "flag", but: []string{"internal/definition/generate", "internal/bench/..."}, why: onlyCLI},
-		{path: "os/signal", but: []string{"cmd/internal/cli"}, why: onlyCLI},
+		{path: "flag", but: []string{"internal/definition/generate", "internal/bench/...", "internal/chaos"}, why: onlyCLI},
+		{path: "os/signal", but: []string{"cmd/internal/cli", "internal/chaos"}, why: onlyCLI},
 		{path: "testing", but: []string{"sinks/sinktest"}, why: "test code does not ship"},
 		{path: arrow, but: []string{"sinks/parquet/..."}, why: oneArrow},
 		{path: "github.com/spf13/cobra", but: []string{"cmd/internal/cli"}, why: onlyCLI},
-		{path: "log", but: []string{"internal/bench/..."}, why: "log lines go through the *slog.Logger that a package is given"},
+		{path: "log", but: []string{"internal/bench/...", "internal/chaos"}, why: "log lines go through the *slog.Logger that a package is given"},
 		{path: "encoding/gob", why: "what is written to disk has a form that other programs can read"},
 	}
 }
