@@ -9,7 +9,7 @@ import (
 // BenchmarkSmallFiles runs a job over many files of twenty lines: what the
 // ledger, the spool and the manifest cost beside the data.
 func BenchmarkSmallFiles(b *testing.B) {
-	const files = 2_000
+	const files = 10_000
 	for b.Loop() {
 		b.StopTimer()
 		s := newExportServer(b)
@@ -25,7 +25,7 @@ func BenchmarkSmallFiles(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		b.ReportMetric(time.Since(began).Seconds(), "s/2,000-files")
+		b.ReportMetric(time.Since(began).Seconds(), "s/10,000-files")
 		b.ReportMetric(float64(len(sum.Manifest.Files)), "files-published")
 		b.StopTimer()
 		var m runtime.MemStats
