@@ -110,9 +110,14 @@ func TestUnfinished(t *testing.T) {
 		url   string
 		want  bool
 	}{
-		{Planned, "", true}, {Failed, "", true}, {Publishing, "u", true},
-		{Published, "", false}, {Cancelled, "", false}, {Abandoned, "", false},
-		{Published, "u", true}, {Abandoned, "u", true},
+		{Planned, "", true},
+		{Failed, "", true},
+		{Publishing, "u", true},
+		{Published, "", false},
+		{Cancelled, "", false},
+		{Abandoned, "", false},
+		{Published, "u", true},
+		{Abandoned, "u", true},
 	} {
 		r := begin(t, l, "j")
 		if _, err := l.Update(ctx, r.ID, func(r *Run) { r.State, r.StatusURL = c.state, c.url }); err != nil {
