@@ -163,9 +163,10 @@ func (k *worker) work(ctx context.Context, queue <-chan *block) error {
 			return err
 		}
 		k.feeder.put(b)
-		if k.shredder.bytes() > k.share/2 {
-			// I8: the buffers have reached their share before the row group
-			// has its size.
+		if k.shredder.bytes() > k.share/4 {
+			// I8: the values have reached their part of the share before the
+			// row group has its size. Buffers are up to twice as large, and the
+			// garbage collector lets the heap be twice what is alive.
 			g, err := k.encoder.encode()
 			if err != nil {
 				return fmt.Errorf("encode %s: %w", k.typ, err)
