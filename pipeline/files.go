@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -88,7 +89,7 @@ func (x *execution) listInputs(ctx context.Context) ([]ledger.Task, source, erro
 		if ctx.Err() != nil {
 			return nil, nil, context.Cause(ctx)
 		}
-		cuts, err := cut(in)
+		cuts, err := cut(in, cmp.Or(x.r.piece, pieceSize))
 		if err != nil {
 			return nil, nil, err
 		}
@@ -120,10 +121,11 @@ func twins(inputs []Input) map[int64]bool {
 	return seen
 }
 
-// cut returns the offsets at which the pieces of an input begin, and its size.
-func cut(in Input) ([]int64, error) {
+// cut returns the offsets at which the pieces of an input begin that are about
+// so many bytes long, and its size.
+func cut(in Input, about int64) ([]int64, error) {
 	whole := []int64{0, in.Size}
-	n := (in.Size + pieceSize - 1) / pieceSize
+	n := (in.Size + about - 1) / about
 	if in.Stream != nil || n < 2 {
 		return whole, nil
 	}
@@ -200,7 +202,7 @@ func (s *fileSource) lend(t ledger.Task) (spool.Original, bool) {
 
 // borrow makes a part of what is lent.
 func (x *execution) borrow(ctx context.Context, t ledger.Task, o spool.Original, walked func()) (*spool.Part, error) {
-	if err := x.r.Ledger.Note(ctx, x.run.ID, ledger.Note{Key: t.Key, State: ledger.TaskLanding, Attempt: true}); err != nil {
+	if err := x.r.Ledger.Note(ctx, x.id, ledger.Note{Key: t.Key, State: ledger.TaskLanding, Attempt: true}); err != nil {
 		return nil, err
 	}
 	for again := false; ; again = true {
@@ -250,13 +252,10 @@ func (s *fileSource) fetch(ctx context.Context, t ledger.Task, l *spool.Landing)
 		got += int64(n)
 		s.x.counted(n)
 	}}})
-	if err == nil {
-		return got, nil
+	if err != nil {
+		err = &streamError{unreadable(fmt.Errorf("read %s: %w", in.Name, err))}
 	}
-	if uerr := unreadable(err); uerr != err {
-		return got, uerr
-	}
-	return got, &streamError{fmt.Errorf("read %s: %w", in.Name, err)}
+	return got, err
 }
 
 type countReader struct {

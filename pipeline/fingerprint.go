@@ -33,9 +33,8 @@ func requestFingerprint(server string, e config.Export) string {
 
 // planFingerprint tells whether a failed run may be taken up again: the same
 // request, sinks and destination, resting on the same snapshot and the same
-// word of a person about the watermark, and of a conversion the same files in
-// the same state.
-func planFingerprint(server string, j config.Job, latest string, override time.Time, inputs []Input) string {
+// word of a person about the watermark.
+func planFingerprint(request string, j config.Job, latest string, override time.Time) string {
 	e := j.Export
 	return digest(struct {
 		Request     string
@@ -45,8 +44,19 @@ func planFingerprint(server string, j config.Job, latest string, override time.T
 		Destination config.Destination
 		Latest      string
 		Override    time.Time
-		Inputs      []string `json:",omitempty"`
-	}{requestFingerprint(server, e), sorted(e.Types), e.Since.Last, j.Sinks, j.Destination, latest, override.UTC(), states(inputs)})
+	}{request, sorted(e.Types), e.Since.Last, j.Sinks, j.Destination, latest, override.UTC()})
+}
+
+// request is the fingerprint of what the job asks for: of a conversion, the files
+// as they are now, and the formats.
+func (r *Runner) request() string {
+	if r.Job.Export.Mode == modeFiles {
+		return digest(struct {
+			Inputs []string
+			Sinks  []config.Sink
+		}{states(r.Inputs), r.Job.Sinks})
+	}
+	return requestFingerprint(r.Server.URL, r.Job.Export)
 }
 
 func digest(v any) string {

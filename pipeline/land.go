@@ -215,6 +215,9 @@ func (x *execution) land(ctx context.Context, t ledger.Task, src source, copied 
 	if t.Count >= 0 && t.Kind == kindOutput {
 		o.Expect = t.Count
 	}
+	if t.Kind == kindFile {
+		o.Name = t.Path
+	}
 	l, err := x.spool.Land(t.Key, o)
 	if err != nil {
 		return nil, err
@@ -235,7 +238,9 @@ func (x *execution) land(ctx context.Context, t ledger.Task, src source, copied 
 			furthest, failures = got, 0
 		}
 		failures++
-		err = fmt.Errorf("fetch %s file %d of %s: %w", t.Kind, t.Ordinal, typeName(t.Type), err)
+		if t.Kind != kindFile { // whose error names it
+			err = fmt.Errorf("fetch %s file %d of %s: %w", t.Kind, t.Ordinal, typeName(t.Type), err)
+		}
 		if ctx.Err() != nil {
 			return nil, err
 		}

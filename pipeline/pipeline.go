@@ -39,6 +39,7 @@ type Runner struct {
 	Version string           // of the program, for the manifest
 
 	probe func(step string) // tests stop the process here; nil otherwise
+	piece int64             // tests cut files finer; 0 means pieceSize
 }
 
 // Options are the switches of one run.

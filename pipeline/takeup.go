@@ -62,7 +62,9 @@ func (r *Runner) takeUp(ctx context.Context, o Options, lock *ledger.Lock) (*exe
 			if override, err = r.override(ctx); err != nil {
 				return nil, nil, err
 			}
-			if chosen == nil && i == 0 && !o.Fresh && r.now().Sub(run.Started) < r.resumeWithin() {
+			// A conversion of other files is another one, whatever was published.
+			same := r.Job.Export.Mode != modeFiles || m.Request.Fingerprint == r.request()
+			if chosen == nil && i == 0 && !o.Fresh && same && r.now().Sub(run.Started) < r.resumeWithin() {
 				chosen, done = x, m
 				chosen.resumed = true
 			}
@@ -161,7 +163,7 @@ func (r *Runner) planFingerprint(latest *sinks.Manifest, override *ledger.Overri
 	if override != nil {
 		made = override.Made
 	}
-	return planFingerprint(r.Server.URL, r.Job, name, made, r.Inputs)
+	return planFingerprint(r.request(), r.Job, name, made)
 }
 
 // begin records a new run.
@@ -181,7 +183,7 @@ func (r *Runner) begin(ctx context.Context, o Options, latest *sinks.Manifest, o
 func (r *Runner) decide(latest *sinks.Manifest, override *ledger.Override, o Options, types []string, now time.Time) plan {
 	return decide(known{
 		Export: r.Job.Export, FullEvery: r.Job.Policies.FullEvery, Types: types,
-		Request: requestFingerprint(r.Server.URL, r.Job.Export),
+		Request: r.request(),
 		Latest:  latest, Override: override, Full: o.Full, Now: now,
 	})
 }

@@ -30,6 +30,8 @@ type world struct {
 	Dir string
 	URL string // of the server
 	Job config.Job
+	// Files are those of a conversion, which has no server.
+	Files []string
 
 	server sync.Locker // of the server's switches and counts
 }
@@ -64,6 +66,9 @@ func (w *world) runner() (*Runner, error) {
 	l, err := ledger.Open(context.Background(), filepath.Join(w.Dir, "state"), nil)
 	if err != nil {
 		return nil, err
+	}
+	if len(w.Files) > 0 {
+		return w.converter(l)
 	}
 	client := &http.Client{Transport: &http.Transport{}}
 	return &Runner{

@@ -35,7 +35,6 @@ type Watch struct {
 
 // stretch is what a part keeps of its Original.
 type stretch struct {
-	Name   string `json:"name"`
 	Stamp  string `json:"stamp"`
 	Offset int64  `json:"offset"`
 	Length int64  `json:"length"`
@@ -64,7 +63,7 @@ func (r *Run) Borrow(ctx context.Context, key string, o Original, w Watch) (*Par
 	if !r.hold(name) {
 		return nil, errBusy
 	}
-	l := &Landing{run: r, key: key, name: name, opts: Options{Expect: -1}, in: r.spool.newIntake(r.dir.Path)}
+	l := &Landing{run: r, key: key, name: name, opts: Options{Name: o.Name, Expect: -1}, in: r.spool.newIntake(r.dir.Path)}
 	defer func() { _ = l.Close() }()
 	if _, err := r.spool.room(0); err != nil {
 		close(l.in.done)
@@ -78,7 +77,7 @@ func (r *Run) Borrow(ctx context.Context, key string, o Original, w Watch) (*Par
 		w.Walked()
 	}
 	l.whole = true
-	l.original = &stretch{Name: readable(o.Name), Stamp: o.Stamp, Offset: o.Offset, Length: o.Length, Rows: l.in.rows}
+	l.original = &stretch{Stamp: o.Stamp, Offset: o.Offset, Length: o.Length, Rows: l.in.rows}
 	if p, err = l.Commit(); err != nil {
 		return nil, err
 	}

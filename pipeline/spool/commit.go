@@ -19,6 +19,7 @@ type footer struct {
 	IndexAt  int64    `json:"indexAt"` // where the data end
 	IndexEnd int64    `json:"indexEnd"`
 	TreesAt  int64    `json:"treesAt"`
+	Name     string   `json:"name,omitempty"`     // for people; "" means the key
 	Original *stretch `json:"original,omitempty"` // where the body is that was borrowed
 }
 
@@ -61,7 +62,7 @@ func (l *Landing) writeTail() (*footer, error) {
 	}
 	foot := &footer{Version: footerVersion, Info: l.in.info, Names: l.in.names, Reasons: l.in.reasons, IndexAt: l.size}
 	foot.Info.Key, foot.Info.Type, foot.Info.Expect = readable(l.key), l.opts.Type, l.opts.Expect
-	foot.Original = l.original
+	foot.Original, foot.Name = l.original, readable(l.opts.Name)
 	w := &tailWriter{w: bufio.NewWriterSize(io.NewOffsetWriter(l.file, l.size), 64<<10), at: l.size}
 	if err := l.in.index.writeTo(w); err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package spool
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -87,13 +88,14 @@ func placesOf(parts []*Part) map[*Part]spot {
 	places := make(map[*Part]spot, len(parts))
 	lines := map[string]int64{}
 	for _, p := range parts {
+		name := cmp.Or(p.foot.Name, p.Key())
 		s := p.foot.Original
 		if s == nil {
-			places[p] = spot{name: p.Key()}
+			places[p] = spot{name: name}
 			continue
 		}
-		places[p] = spot{name: s.Name, line: lines[s.Name], offset: s.Offset}
-		lines[s.Name] += s.Rows
+		places[p] = spot{name: name, line: lines[name], offset: s.Offset}
+		lines[name] += s.Rows
 	}
 	return places
 }

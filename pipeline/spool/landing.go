@@ -13,6 +13,8 @@ import (
 
 // Options say what is known of a body before it is read.
 type Options struct {
+	// Name is what a person calls the body; "" means the key.
+	Name string
 	// Type is the declared resource type, "" when unknown. Lines of another type
 	// are no fault: they are routed by their resourceType (F30).
 	Type string
