@@ -102,6 +102,7 @@ func (st *staging) seal(ctx context.Context, m *sinks.Manifest) error {
 	if err := disk.RemoveTemps(st.dir, true); err != nil {
 		return err
 	}
+	listed := map[string]bool{filepath.Join(st.dir, manifestName): true}
 	for _, f := range m.Files {
 		path, err := st.path(ctx, f.Path)
 		if err != nil {
@@ -114,6 +115,7 @@ func (st *staging) seal(ctx context.Context, m *sinks.Manifest) error {
 		if !fi.Mode().IsRegular() || fi.Size() != f.Bytes {
 			return fmt.Errorf("check file %s: it is not what was committed", f.Path)
 		}
+		listed[path] = true
 	}
 	text, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
@@ -122,7 +124,7 @@ func (st *staging) seal(ctx context.Context, m *sinks.Manifest) error {
 	if err := disk.WriteFile(filepath.Join(st.dir, manifestName), append(text, '\n'), 0o600); err != nil {
 		return err
 	}
-	if err := st.settle(ctx, st.dir); err != nil {
+	if err := st.settle(ctx, st.dir, listed); err != nil {
 		return err
 	}
 	if err := st.own.dir(st.dir); err != nil { // last: until here the staging is its owner's
@@ -133,8 +135,10 @@ func (st *staging) seal(ctx context.Context, m *sinks.Manifest) error {
 
 // settle gives what is below dir its mode and group, and syncs the folders. The
 // files have both since they were committed, unless the configuration changed
-// since then.
-func (st *staging) settle(ctx context.Context, dir string) error {
+// since then. Files that are not listed are of a try that ended before it could
+// tell of them, and are removed: whoever reads a folder of the snapshot reads what
+// its manifest describes (I1, I5).
+func (st *staging) settle(ctx context.Context, dir string, listed map[string]bool) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return fmt.Errorf("settle files: %w", err)
@@ -145,13 +149,19 @@ func (st *staging) settle(ctx context.Context, dir string) error {
 		}
 		path := filepath.Join(dir, e.Name())
 		if e.IsDir() {
-			if err := st.settle(ctx, path); err != nil {
+			if err := st.settle(ctx, path, listed); err != nil {
 				return err
 			}
 			if err := st.own.dir(path); err != nil {
 				return err
 			}
 			if err := st.store.disk.SyncDir(path); err != nil {
+				return err
+			}
+			continue
+		}
+		if !listed[path] {
+			if err := st.store.disk.RemoveAll(path); err != nil {
 				return err
 			}
 			continue
