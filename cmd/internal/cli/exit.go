@@ -66,14 +66,14 @@ func exitCode(ctx context.Context, err error) int {
 }
 
 // classOf is the class of the error that decides: the first in the chain that
-// has one. It is empty for what may pass by itself.
+// knows of classes, as for the ledger, which says by it whether the run is resumed.
+// It is empty for what may pass by itself.
 func classOf(err error) string {
-	return first(err, func(err error) string {
-		if e, ok := err.(interface{ Class() string }); ok {
-			return e.Class()
-		}
-		return ""
-	})
+	var e interface{ Class() string }
+	if errors.As(err, &e) {
+		return e.Class()
+	}
+	return ""
 }
 
 // hintOf is what a person can do about the error; empty when nobody knows.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/flue-fhir/flue/export"
+	"github.com/flue-fhir/flue/pipeline"
 	"github.com/flue-fhir/flue/pipeline/ledger"
 )
 
@@ -40,7 +41,8 @@ func TestExitCode(t *testing.T) {
 		{"quality", background, &classed{class: "quality"}, 5},
 		{"held job", background, &ledger.HeldError{Job: "j"}, 6},
 		{"usage", background, &usageError{message: "m"}, 64},
-		{"the class is below an error without", background, &classed{err: &classed{class: "server"}}, 4},
+		{"the class is below an error without", background, fmt.Errorf("run: %w", &classed{class: "server"}), 4},
+		{"a server's fault of which the run says that it may pass", background, &pipeline.Failure{Text: "t", Err: &classed{class: "server"}}, 1},
 		{"the class is in the second of two", background, errors.Join(errors.New("x"), &classed{class: "quality"}), 5},
 		{"unknown class", background, &classed{class: "other"}, 1},
 		{"interrupted", interrupted, fmt.Errorf("land: %w", errInterrupted), 130},
