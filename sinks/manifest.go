@@ -150,6 +150,6 @@ type Stats struct {
 	Retries    int64   `json:"retries"`
 	BytesRead  int64   `json:"bytesRead"` // body bytes from the server, as sent
 	Seconds    float64 `json:"seconds"`
-	Resumed    int64   `json:"resumed"`   // how often the run was taken up again
+	Resumed    int64   `json:"resumed"` // how often the run was taken up again
 	PeakMemory int64   `json:"-"`
 }

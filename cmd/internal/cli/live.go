@@ -18,15 +18,16 @@ const redrawEvery = 150 * time.Millisecond
 // live is the picture of a run on a terminal: a few lines at the bottom that are
 // drawn again and again, with warnings and log lines going by above them.
 type live struct {
-	job   string
-	width int
-	color bool
+	job     string
+	columns func() (int, bool) // of the terminal, asked before each drawing: windows change
+	color   bool
 	now   func() time.Time
 	logs  slog.Handler
 
 	mu      sync.Mutex
 	out     io.Writer
-	lines   int // drawn and still on the screen
+	width   int   // of the terminal at the last drawing
+	drawn   []int // columns of each line that is on the screen
 	started time.Time
 	event   pipeline.Event // the newest
 	server  string         // what the server said of its progress
@@ -36,8 +37,8 @@ type live struct {
 	done chan struct{}
 }
 
-func newLive(out io.Writer, job string, width int, color bool, now func() time.Time, logs func(io.Writer) slog.Handler) *live {
-	l := &live{job: job, width: max(width, 40), color: color, now: now, out: out, started: now(), stop: make(chan struct{}), done: make(chan struct{})}
+func newLive(out io.Writer, job string, columns func() (int, bool), color bool, now func() time.Time, logs func(io.Writer) slog.Handler) *live {
+	l := &live{job: job, columns: columns, width: 80, color: color, now: now, out: out, started: now(), stop: make(chan struct{}), done: make(chan struct{})}
 	l.logs = logs(aboveLive{l})
 	go l.redraw()
 	return l
@@ -100,17 +101,46 @@ func (l *live) above(text []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var b bytes.Buffer
-	if l.lines > 0 {
-		fmt.Fprintf(&b, "\x1b[%dA", l.lines)
+	if n, ok := l.columns(); ok && n > 0 {
+		l.width = n
+	}
+	if rows := l.rows(); rows > 0 {
+		fmt.Fprintf(&b, "\x1b[%dA", rows)
 	}
 	b.WriteString("\r\x1b[J")
 	b.Write(text)
-	picture := l.picture()
-	for _, line := range picture {
+	l.drawn = l.drawn[:0]
+	for _, line := range l.picture() {
 		b.WriteString(line + "\n")
+		l.drawn = append(l.drawn, columnsOf(line))
 	}
-	l.lines = len(picture)
 	_, _ = l.out.Write(b.Bytes()) // a terminal that went away is no reason to stop a run
+}
+
+// rows is how much of the screen the last picture takes: a terminal that became
+// narrower has broken its long lines.
+func (l *live) rows() int {
+	rows := 0
+	for _, columns := range l.drawn {
+		rows += max(1, (columns+l.width-1)/l.width)
+	}
+	return rows
+}
+
+// columnsOf is the width of a line of the picture without its colors.
+func columnsOf(line string) int {
+	columns, escaped := 0, false
+	for _, r := range line {
+		switch {
+		case r == '\x1b':
+			escaped = true
+		case escaped:
+			escaped = r != 'm'
+		default:
+			columns++
+		}
+	}
+	return columns
 }
 
 // picture is the run as it stands.
@@ -179,8 +209,8 @@ func (l *live) left(p pipeline.Progress, speed float64, now time.Time) string {
 
 func (l *live) title(state, elapsed string) string {
 	head := l.job
-	if l.event.Run != "" {
-		head += "  " + l.event.Run
+	if id := "  " + l.event.Run; l.event.Run != "" && utf8.RuneCountInString(head+id+state+elapsed)+4 < l.width {
+		head += id
 	}
 	text := head + "  " + state
 	gap := max(2, l.width-1-utf8.RuneCountInString(text)-len(elapsed))
@@ -193,8 +223,8 @@ func (l *live) row(label, text string) string {
 }
 
 func (l *live) bar(share float64) string {
-	const cells = 24
-	full := int(min(max(share, 0), 1) * cells)
+	cells := min(24, max(4, l.width-30)) // the rest of the line is the number of files
+	full := int(min(max(share, 0), 1) * float64(cells))
 	return strings.Repeat("█", full) + strings.Repeat("░", cells-full)
 }
 
@@ -202,7 +232,7 @@ func (l *live) bar(share float64) string {
 // line with its colors, plain the same without.
 func (l *live) cut(painted, plain string) string {
 	if r := []rune(plain); len(r) >= l.width {
-		return string(r[:l.width-1])
+		return string(r[:max(0, l.width-1)])
 	}
 	return painted
 }

@@ -62,6 +62,25 @@ func (s *screen) Write(p []byte) (int, error) {
 	return n, nil
 }
 
+func (s *screen) columns() (int, bool) { return s.width, true }
+
+// narrow makes the screen narrower: like most terminals it breaks the lines that
+// are too long now.
+func (s *screen) narrow(width int) {
+	var broken []string
+	for i, line := range s.lines[:s.row] {
+		for n := 0; utf8.RuneCountInString(line) > width; n++ {
+			r := []rune(line)
+			broken, line = append(broken, string(r[:width])), string(r[width:])
+		}
+		broken = append(broken, line)
+		if i == s.row-1 {
+			s.row = len(broken)
+		}
+	}
+	s.width, s.lines = width, broken
+}
+
 func (s *screen) String() string { return strings.Join(s.lines, "\n") }
 
 func plainLogs(w io.Writer) slog.Handler { return newTextHandler(w, slog.LevelWarn) }
@@ -69,7 +88,7 @@ func plainLogs(w io.Writer) slog.Handler { return newTextHandler(w, slog.LevelWa
 func TestLivePicture(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &screen{width: 72, t: t}
-		l := newLive(out, "nightly", 72, false, time.Now, plainLogs)
+		l := newLive(out, "nightly", out.columns, false, time.Now, plainLogs)
 		l.observe(pipeline.Event{Kind: "state", Run: "r1", State: pipeline.Exporting})
 		l.observe(pipeline.Event{Kind: "poll", Run: "r1", State: pipeline.Exporting, Text: "25 %\x1b[2J of all"})
 		time.Sleep(time.Second)
@@ -105,6 +124,35 @@ func TestLivePicture(t *testing.T) {
 		if got := out.String(); !strings.Contains(got, "published") || strings.Contains(got, "fetching") {
 			t.Errorf("in the end:\n%s", got)
 		}
+	})
+}
+
+// A window that changes leaves no pieces of older pictures behind.
+func TestLivePictureInAWindowThatChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &screen{width: 100, t: t}
+		l := newLive(out, "nightly", out.columns, true, time.Now, plainLogs)
+		slog.New(l.handler()).Warn("above")
+		show := func() {
+			l.observe(pipeline.Event{Kind: "progress", Run: "1m804k543cpn", State: pipeline.Landing, Progress: pipeline.Progress{
+				Files: 20, FilesDone: 3, Resources: 1000, BytesRead: 1_000_000, BytesTotal: 20_000_000, Types: 3, Tokens: 2,
+			}})
+			time.Sleep(redrawEvery)
+			synctest.Wait()
+		}
+		show()
+		for _, width := range []int{60, 31, 7} {
+			out.narrow(width)
+			show()
+			got := strings.ReplaceAll(out.String(), "\n", "")
+			if strings.Count(got, "warn: above") != 1 {
+				t.Errorf("at %d columns:\n%s", width, out)
+			}
+			if lines := strings.Count(out.String(), "\n"); width > 7 && (lines != 4 || !strings.Contains(got, "fetching files") || !strings.Contains(got, "3 of 20")) {
+				t.Errorf("at %d columns:\n%s", width, out)
+			}
+		}
+		l.close()
 	})
 }
 

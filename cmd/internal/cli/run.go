@@ -121,13 +121,13 @@ type watcher interface {
 }
 
 func (a *app) newWatcher(job config.Job) watcher {
-	width, terminal := a.sys.Terminal()
+	_, terminal := a.sys.Terminal()
 	switch {
 	case a.jsonLogs():
 		return &jsonEvents{out: a.logHandler(a.sys.Stderr), log: slog.New(slog.NewJSONHandler(a.sys.Stderr, nil))}
 	case terminal && a.logs == logAuto:
 		_, plain := a.sys.LookupEnv("NO_COLOR")
-		return newLive(a.sys.Stderr, job.Name, width, !plain, a.sys.Now, a.logHandler)
+		return newLive(a.sys.Stderr, job.Name, a.sys.Terminal, !plain, a.sys.Now, a.logHandler)
 	}
 	return &textEvents{out: a.logHandler(a.sys.Stderr), log: slog.New(newTextHandler(a.sys.Stderr, slog.LevelInfo))}
 }
