@@ -21,8 +21,8 @@ type live struct {
 	job     string
 	columns func() (int, bool) // of the terminal, asked before each drawing: windows change
 	color   bool
-	now   func() time.Time
-	logs  slog.Handler
+	now     func() time.Time
+	logs    slog.Handler
 
 	mu      sync.Mutex
 	out     io.Writer
