@@ -13,6 +13,7 @@ func FuzzParseKey(f *testing.F) {
 	f.Add(must(r.PrivatePEM()), "")
 	f.Add(must(e.PrivatePEM()), "kid")
 	f.Add(must(Keys{e, r}.PrivateJWKS()), "1")
+	f.Add(must(must(Keys{e}.Rotate(must(e.Successor("next")), time.Unix(1_700_000_000, 0), time.Hour)).PrivateJWKS()), e.ID())
 	f.Add([]byte(`{"kty":"EC","crv":"P-384","d":"AQ","x":"AQ","y":"AQ"}`), "")
 	f.Add([]byte(`{"kty":"RSA","n":"AQ","e":"AQAB","d":"AQ","p":"AQ","q":"AQ"}`), "")
 	f.Add([]byte("-----BEGIN EC PRIVATE KEY-----\nMAA=\n-----END EC PRIVATE KEY-----"), "x")
@@ -29,6 +30,9 @@ func FuzzParseKey(f *testing.F) {
 		}
 		if kid != "" && k.ID() != kid {
 			t.Errorf("kid: got %q, want %q", k.ID(), kid)
+		}
+		if chosen, err := parseChosen(data, kid); err != nil || kid != "" && chosen[0].ID() != kid {
+			t.Errorf("of a file with kid %q: got %v, %v", kid, chosen, err)
 		}
 		again, err := ParseKeys(must(Keys{k}.PrivateJWKS()))
 		if err != nil || again[0].PublicJWK() != k.PublicJWK() && strings.ToValidUTF8(k.ID(), "\ufffd") == k.ID() {

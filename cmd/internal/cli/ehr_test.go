@@ -11,6 +11,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"log"
 	"math/big"
 	"net"
 	"net/http"
@@ -83,17 +84,17 @@ func startEHR(ts *testscript.TestScript, neg bool, args []string) {
 		id, secret, _ := strings.Cut(text, "=")
 		check(ts, e.auth.Register(authserver.Client{ID: id, Secret: secret}))
 	}
-	log, err := os.OpenFile(ts.MkAbs("ehr.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	requests, err := os.OpenFile(ts.MkAbs("ehr.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	check(ts, err)
-	e.log = log
-	ts.Defer(func() { _ = log.Close() })
+	e.log = requests
+	ts.Defer(func() { _ = requests.Close() })
 	other := httptest.NewServer(http.HandlerFunc(e.elsewhere))
 	ts.Defer(other.Close)
 	e.other = other.URL
 	ts.Setenv("OTHER", other.URL)
 
 	server := httptest.NewUnstartedServer(witnessOf(ts).wrap(e))
-	server.Config.ErrorLog = nil
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	if !withTLS && !mutual {
 		server.Start()
 	} else {
@@ -198,6 +199,7 @@ func (e *ehr) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(z, `{"resourceType":"Basic","id":"zipped"}`)
 		if kind == "cut" {
 			_ = z.Flush()
+			_ = http.NewResponseController(w).Flush()
 			panic(http.ErrAbortHandler)
 		}
 		_ = z.Close()
@@ -205,7 +207,7 @@ func (e *ehr) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Encoding", "gzip")
 		w.WriteHeader(http.StatusNoContent)
 	default:
-		_, _ = io.WriteString(w, `{"resourceType":"Basic","id":"<as sent>",  "n":1.50}`)
+		_, _ = io.WriteString(w, `{"resourceType":"Basic","id":"<as sent>",  "n":1.50}`+"\n")
 	}
 }
 
@@ -225,9 +227,9 @@ func (e *ehr) elsewhere(w http.ResponseWriter, r *http.Request) {
 // host to the server of $EHR, and proxy.log gets a line for each request.
 func startProxy(ts *testscript.TestScript, _ bool, _ []string) {
 	target := ts.Getenv("EHR_HOST")
-	log, err := os.OpenFile(ts.MkAbs("proxy.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	requests, err := os.OpenFile(ts.MkAbs("proxy.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	check(ts, err)
-	ts.Defer(func() { _ = log.Close() })
+	ts.Defer(func() { _ = requests.Close() })
 	var mu sync.Mutex
 	forward := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.Out.URL = &url.URL{Scheme: "http", Host: target, Path: r.In.URL.Path, RawQuery: r.In.URL.RawQuery}
@@ -235,7 +237,7 @@ func startProxy(ts *testscript.TestScript, _ bool, _ []string) {
 	}}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
-		fmt.Fprintf(log, "%s %s auth=%t\n", r.Method, r.Host, r.Header.Get("Proxy-Authorization") != "")
+		fmt.Fprintf(requests, "%s %s auth=%t\n", r.Method, r.Host, r.Header.Get("Proxy-Authorization") != "")
 		mu.Unlock()
 		if r.Method == http.MethodConnect {
 			tunnel(w, target)

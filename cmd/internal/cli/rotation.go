@@ -81,12 +81,16 @@ func (a *app) rotation(names []string, file string) (rotation, error) {
 	return r, a.alone(f, r)
 }
 
-// alone refuses to rotate the key of servers that were not named.
+// alone refuses to rotate the key of registrations that were not named: another
+// server, or another client id.
 func (a *app) alone(f *config.File, r rotation) error {
 	var others []string
 	for _, name := range serverNames(f) {
 		s := f.Servers[name]
-		if s.Auth.Type != config.SMART || slices.ContainsFunc(r.servers, func(one config.Server) bool { return one.Name == name }) {
+		registered := slices.ContainsFunc(r.servers, func(one config.Server) bool {
+			return one.Name == name || one.URL == s.URL && one.Auth.ClientID == s.Auth.ClientID
+		})
+		if s.Auth.Type != config.SMART || registered {
 			continue
 		}
 		if place := a.ring(f, s).place(); place.path != "" && sameFile(place.path, r.path) {

@@ -32,6 +32,11 @@ func TestMain(m *testing.M) {
 //	count N FILE TEXT        demand that N lines of the file hold the text
 //	ehr [FLAG...]            start a server to authenticate with; see startEHR
 //	proxy                    start an HTTP proxy; $PROXY is its URL
+//	fetch [--ca FILE] [--etag TAG] FILE   get the URL that is in the file into the file fetched
+//	signed                   write headers and claims of the assertions seen to signed.log
+//	setvar NAME FILE KEY     $NAME becomes the member of the JSON object in the file
+//	edit FILE OLD NEW        replace text in the file
+//	envfile NAME FILE        $NAME becomes the content of the file
 //
 // After each script everything that it left (output of the commands, state, spool,
 // snapshots, logs) is searched for the secrets that its servers saw (I6); only files
@@ -54,6 +59,11 @@ func TestScripts(t *testing.T) {
 			"lastrun": lastRun,
 			"ehr":     startEHR,
 			"proxy":   startProxy,
+			"fetch":   fetch,
+			"signed":  signed,
+			"setvar":  setVar,
+			"edit":    edit,
+			"envfile": envFile,
 			"sandbox": func(ts *testscript.TestScript, _ bool, args []string) { startForScript(ts, cache, args) },
 		},
 	})

@@ -33,6 +33,7 @@ type witness struct {
 	mu    sync.Mutex
 	seen  map[string]string // secret → kind
 	count map[string]int    // by kind
+	order []string          // the assertions as they came
 }
 
 func (w *witness) note(kind, secret string) {
@@ -46,6 +47,9 @@ func (w *witness) note(kind, secret string) {
 	}
 	if _, known := w.seen[secret]; !known {
 		w.count[kind]++
+		if kind == "assertion" {
+			w.order = append(w.order, secret)
+		}
 	}
 	w.seen[secret] = kind
 }
