@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 	}
 	var steps atomic.Int64
 	r.probe = func(name string) {
-		if steps.Add(1) == at {
+		if steps.Add(1) == at || name == os.Getenv("FLUE_TEST_CRASH_STEP") {
 			fmt.Println("died at", name)
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 			select {}

@@ -74,7 +74,8 @@ type Event struct {
 	Time time.Time
 	Run  string
 	Job  string
-	// Kind is one of: state, poll, file, progress, type, warning, retry, resume.
+	// Kind is one of: state, poll, file, progress, type, warning, retry, resume,
+	// retention (it deleted a snapshot).
 	Kind  string
 	State State
 	Text  string // for people; X-Progress for poll, the message of a warning
@@ -104,6 +105,7 @@ type Summary struct {
 	Location string          `json:"location,omitempty"`
 	Manifest *sinks.Manifest `json:"manifest,omitempty"`
 	Resumed  bool            `json:"resumed"`
+	Deleted  []string        `json:"deleted,omitempty"` // names of the snapshots that retention let go
 	Error    string          `json:"error,omitempty"`
 	Hint     string          `json:"hint,omitempty"`
 }

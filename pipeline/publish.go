@@ -108,6 +108,7 @@ func (x *execution) published(ctx context.Context, m *sinks.Manifest, location s
 		x.warn("spool-not-removed", "the landed files could not be removed from the spool", 1)
 		x.r.log().Warn("remove spool", "run", x.id, "error", err)
 	}
+	x.retire(ctx)
 	x.step("cleaned up")
 	return x.enter(ctx, Published, func(r *ledger.Run) {
 		r.Snapshot, r.Location = m.Name, location

@@ -52,7 +52,7 @@ func (r *Runner) runLocked(ctx context.Context, o Options, lock *ledger.Lock, su
 	}
 	x.settle(ctx, err)
 	sum.State, sum.Location = x.run.State, x.run.Location
-	sum.Manifest = done
+	sum.Manifest, sum.Deleted = done, x.deleted
 	return err
 }
 
@@ -88,6 +88,8 @@ type execution struct {
 	before stats // of earlier tries
 	tokens int64 // received before this try
 	meter  meter
+
+	deleted []string // snapshots that retention let go
 
 	warnMu   sync.Mutex
 	warnings []sinks.Warning

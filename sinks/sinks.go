@@ -11,6 +11,7 @@ package sinks
 import (
 	"context"
 	"io"
+	"time"
 
 	"github.com/flue-fhir/flue/internal/fhirjson"
 )
@@ -100,6 +101,15 @@ type FileWriter interface {
 	Abort() error
 }
 
+// Snapshot is a published snapshot in a list of them.
+type Snapshot struct {
+	Name      string
+	Run       string
+	Base      string // name of the full snapshot that a delta rests on; empty for a full one
+	Published time.Time
+	Latest    bool // latest points at it
+}
+
 // Store is where the snapshots of jobs go.
 type Store interface {
 	// Stage opens the staging of the run, with what an earlier try of the same
@@ -113,8 +123,16 @@ type Store interface {
 	// snapshot that was made visible but that latest does not point at yet is
 	// completed by calling Publish again.
 	Published(ctx context.Context, job, run string) (*Manifest, error)
-	// Sweep removes stagings of the job other than that of the run to keep.
+	// Sweep removes stagings of the job other than that of the run to keep, and
+	// what a crash left of deleted snapshots.
 	Sweep(ctx context.Context, job, keepRun string) error
+	// Snapshots lists the published snapshots of the job, the oldest first.
+	Snapshots(ctx context.Context, job string) ([]Snapshot, error)
+	// Delete removes a published snapshot for good. It vanishes whole, by one
+	// rename, before anything in it is removed: no reader finds half of it (I1).
+	// What a crash leaves of it is removed by Sweep. The one that latest points at
+	// is refused; a missing one is no error.
+	Delete(ctx context.Context, job, name string) error
 	// Check proves that the destination can be written, by writing and removing
 	// a probe.
 	Check(ctx context.Context, job string) error

@@ -18,6 +18,7 @@ func jobObject() object[Job] {
 			sinksField(),
 			in("destination", "Where snapshots go.", destinationObject(), func(j *Job) *Destination { return &j.Destination }).need(),
 			in("policies", "What to do when something is not as it should be.", policiesObject(), func(j *Job) *Policies { return &j.Policies }),
+			in("retention", "Which snapshots stay after a run; without it, all. Whole chains go at once, never the one that latest is on.", retentionObject(), func(j *Job) *Retention { return &j.Retention }),
 		},
 		check: checkJob,
 	}

@@ -84,6 +84,7 @@ type Job struct {
 	Sinks       []Sink
 	Destination Destination
 	Policies    Policies
+	Retention   Retention
 }
 
 // Export says what a job asks for.
@@ -131,6 +132,13 @@ type Destination struct {
 	FileMode uint32 // 0 means 0600
 	DirMode  uint32 // 0 means 0700
 	Group    string // group name or id; empty: the process's
+}
+
+// Retention says which snapshots stay. Each of its limits keeps what it wants to
+// keep, and with a snapshot the chain that it is on; the zero value keeps all.
+type Retention struct {
+	Keep     int // so many of the newest snapshots; 0: no limit of this kind
+	KeepDays int // those published within so many days; 0: no limit of this kind
 }
 
 // Policies say what a job does when something is not as it should be.

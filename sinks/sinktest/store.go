@@ -44,6 +44,8 @@ func TestStore(t *testing.T, h StoreHarness) {
 		"Remove":             (*storeTest).remove,
 		"Discard":            (*storeTest).discard,
 		"Sweep":              (*storeTest).sweep,
+		"Snapshots":          (*storeTest).snapshots,
+		"Delete":             (*storeTest).delete,
 		"Jobs":               (*storeTest).jobs,
 		"HostileNames":       (*storeTest).hostile,
 		"Concurrent":         (*storeTest).concurrent,
@@ -421,6 +423,12 @@ func (s *storeTest) hostile(t *testing.T) {
 		if _, err := s.store.Published(ctx, "job", name); err == nil {
 			t.Errorf("Published took the run %q", name)
 		}
+		if _, err := s.store.Snapshots(ctx, name); err == nil {
+			t.Errorf("Snapshots took the job %q", name)
+		}
+		if err := s.store.Delete(ctx, "job", name); err == nil {
+			t.Errorf("Delete took the snapshot %q", name)
+		}
 	}
 	st := s.stage(t, "job", "r1")
 	for _, path := range []string{"", ".", "..", "../x", "/x", "a/../../x", "a//b", "a/", `a\b`, "a/\x00", "manifest.json"} {
@@ -466,7 +474,11 @@ func (s *storeTest) cancelled(t *testing.T) {
 	_, stage := s.store.Stage(ctx, "job", "r1")
 	_, create := st.Create(ctx, "ndjson/Patient/a")
 	_, publish := st.Publish(ctx, &sinks.Manifest{Published: noon})
-	for what, err := range map[string]error{"Stage": stage, "Create": create, "Publish": publish, "Check": s.store.Check(ctx, "job")} {
+	_, list := s.store.Snapshots(ctx, "job")
+	for what, err := range map[string]error{
+		"Stage": stage, "Create": create, "Publish": publish, "Check": s.store.Check(ctx, "job"),
+		"Snapshots": list, "Delete": s.store.Delete(ctx, "job", "x"),
+	} {
 		if !errors.Is(err, cause) {
 			t.Errorf("%s returned %v, want the context's cause", what, err)
 		}

@@ -30,6 +30,9 @@ func writeSummary(w io.Writer, s *pipeline.Summary) error {
 	}
 	b.WriteByte('\n')
 	writeFacts(&b, m, s.Location)
+	if n := int64(len(s.Deleted)); n > 0 {
+		fmt.Fprintf(&b, "%-10s %s that retention lets go: %s\n", "deleted", plural(n, "snapshot"), strings.Join(s.Deleted, " "))
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }

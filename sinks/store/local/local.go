@@ -3,6 +3,7 @@
 //	Path/JOB/latest                      symlink to the newest snapshot, replaced last
 //	Path/JOB/snapshots/TIME-RUN/         a snapshot; appears by one rename (I1)
 //	Path/JOB/.staging-RUN/               a snapshot in the making, for its owner only (I7)
+//	Path/JOB/.deleted-TIME-RUN/          a snapshot that is being deleted
 //
 // Every step is synced before the next begins and can be repeated: a process
 // that dies anywhere leaves what is published as it was, and the same calls
@@ -42,6 +43,7 @@ const (
 	snapshotsName = "snapshots"
 	stagingPrefix = ".staging-"
 	manifestName  = "manifest.json"
+	deletedPrefix = ".deleted-"
 )
 
 // Latest is the manifest that latest points at, nil without error when the job
@@ -128,7 +130,7 @@ func (s *Store) Sweep(ctx context.Context, job, keepRun string) error {
 	}
 	for _, e := range entries {
 		run, staging := strings.CutPrefix(e.Name(), stagingPrefix)
-		if staging && run != keepRun || durable.IsTemp(e.Name()) {
+		if staging && run != keepRun || durable.IsTemp(e.Name()) || strings.HasPrefix(e.Name(), deletedPrefix) {
 			if err := s.disk.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
 				return wrap("sweep", dir, err)
 			}
