@@ -102,8 +102,12 @@ func requestURL(base *url.URL, origins []string, path string) (*url.URL, error) 
 	return u, nil
 }
 
-// within reports whether u is the base or below it.
+// within reports whether u is the base or below it, however a server reads dots that
+// are percent-encoded.
 func within(base, u *url.URL) bool {
+	if slices.Contains(strings.Split(u.Path, "/"), "..") {
+		return false
+	}
 	root := strings.TrimRight(base.Path, "/")
 	return strings.TrimRight(u.Path, "/") == root || strings.HasPrefix(u.Path, root+"/")
 }

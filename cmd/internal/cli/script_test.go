@@ -34,6 +34,7 @@ func TestMain(m *testing.M) {
 //	proxy                    start an HTTP proxy; $PROXY is its URL
 //	fetch [--ca FILE] [--etag TAG] FILE   get the URL that is in the file into the file fetched
 //	signed                   write headers and claims of the assertions seen to signed.log
+//	saw KIND...              demand that the servers saw secrets of these kinds
 //	setvar NAME FILE KEY     $NAME becomes the member of the JSON object in the file
 //	edit FILE OLD NEW        replace text in the file
 //	envfile NAME FILE        $NAME becomes the content of the file
@@ -61,6 +62,7 @@ func TestScripts(t *testing.T) {
 			"proxy":   startProxy,
 			"fetch":   fetch,
 			"signed":  signed,
+			"saw":     saw,
 			"setvar":  setVar,
 			"edit":    edit,
 			"envfile": envFile,

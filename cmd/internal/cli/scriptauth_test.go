@@ -94,3 +94,14 @@ func envFile(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile(args[1])))
 }
+
+func saw(ts *testscript.TestScript, neg bool, args []string) {
+	w := witnessOf(ts)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, kind := range args {
+		if (w.count[kind] > 0) == neg {
+			ts.Fatalf("%d secrets of kind %s were seen", w.count[kind], kind)
+		}
+	}
+}
