@@ -71,10 +71,25 @@ type known struct {
 	FullEvery time.Duration // 0 means 7 days
 	Request   string        // fingerprint
 	Types     []string      // asked for, after what was not granted is left out; nil: all
+	Sinks     []string      // names, of the job
 	Latest    *sinks.Manifest
 	Override  *ledger.Override
 	Full      bool // a person wants a full run
 	Now       time.Time
+}
+
+// lacking names a sink of the job that the latest snapshot was not made by, "" when
+// there is none: its deltas would rest on nothing.
+func (k known) lacking() string {
+	if k.Latest == nil || k.Latest.Sinks == nil {
+		return ""
+	}
+	for _, name := range k.Sinks {
+		if !slices.Contains(k.Latest.Sinks, name) {
+			return name
+		}
+	}
+	return ""
 }
 
 const defaultFullEvery = 7 * 24 * time.Hour
@@ -111,7 +126,7 @@ func decide(k known) plan {
 		p.Kind, p.Since = sinks.Delta, k.Override.Mark
 		p.Reason = "the watermark was set by hand"
 		p.BaseTime = time.Time{}
-		if same {
+		if same && k.lacking() == "" {
 			p.onChain(k.Latest)
 		}
 		return p
@@ -121,14 +136,21 @@ func decide(k known) plan {
 	case !same:
 		p.Reason = "the request is not that of the last snapshot"
 		return p
+	case k.lacking() != "":
+		p.Reason = "the last snapshot has no " + k.lacking()
+		return p
 	}
 
 	every := k.FullEvery
 	if every <= 0 {
 		every = defaultFullEvery
 	}
-	if start := chainStart(k.Latest); k.Now.Sub(start) >= every {
+	switch age := k.Now.Sub(chainStart(k.Latest)); {
+	case age >= every:
 		p.Reason = "the chain is as old as full_every allows"
+		return p
+	case age < 0: // nobody knows how old it is
+		p.Reason = "the chain began in the future: a clock was changed"
 		return p
 	}
 	asked := k.Types
@@ -151,6 +173,10 @@ func decide(k known) plan {
 		if oldest.IsZero() || mark.Before(oldest) {
 			oldest = mark
 		}
+	}
+	if oldest.After(k.Now) { // what changed before it would never be asked for
+		p.Reason = "the watermark lies in the future: a clock was changed"
+		return p
 	}
 	p.Kind, p.Since = sinks.Delta, oldest
 	p.Reason = "changes since the last snapshot"
@@ -182,14 +208,16 @@ func (p plan) incremental() bool { return !p.Since.IsZero() }
 
 // watermarks computes those of the snapshot: types that came whole get the
 // run's mark, the others keep what the chain has for them, or have none (I2). A
-// full run keeps nothing: its chain begins with it.
-func (p plan) watermarks(mark time.Time, counts []sinks.TypeCount) map[string]time.Time {
+// full run keeps nothing: its chain begins with it. failed says that the server
+// reported errors: where the job names no types, they may be about one of which
+// nothing came.
+func (p plan) watermarks(mark time.Time, counts []sinks.TypeCount, failed bool) map[string]time.Time {
 	marks := map[string]time.Time{}
 	maps.Copy(marks, p.Earlier)
 	if mark.IsZero() {
 		return marks
 	}
-	whole := true
+	whole := !failed
 	for _, c := range counts {
 		switch {
 		case !c.Complete:
@@ -212,9 +240,11 @@ const defaultOverlap = 10 * time.Minute
 
 // mark is the watermark of a run: the earlier of what the server calls the
 // transaction's time and of its clock at the kick-off or the first search page,
-// less an overlap (P28, F57); never later than what was asked for. It is zero
-// when neither is known.
-func mark(transaction, kickoff, until time.Time, overlap time.Duration) time.Time {
+// less an overlap (P28, F57); never later than what was asked for, nor, by the local
+// clock, than the run began: a server whose clock was ahead and is put right dates
+// what changes next before its own watermark. It is zero when the server told
+// neither.
+func mark(transaction, kickoff, began, until time.Time, overlap time.Duration) time.Time {
 	if overlap <= 0 {
 		overlap = defaultOverlap
 	}
@@ -226,6 +256,9 @@ func mark(transaction, kickoff, until time.Time, overlap time.Duration) time.Tim
 	}
 	if m.IsZero() {
 		return m
+	}
+	if began.Before(m) {
+		m = began
 	}
 	if m = m.Add(-overlap); !until.IsZero() && until.Before(m) {
 		m = until

@@ -36,6 +36,16 @@ func snapshot(kind sinks.Kind, m map[string]time.Time) *sinks.Manifest {
 	return s
 }
 
+func madeBy(m *sinks.Manifest, names ...string) *sinks.Manifest {
+	m.Sinks = names
+	return m
+}
+
+func begun(m *sinks.Manifest, t time.Time) *sinks.Manifest {
+	m.Started = t
+	return m
+}
+
 // I2: the oldest watermark of the asked types, or a full run where one has none.
 func TestI2Decide(t *testing.T) {
 	old, older := noon.Add(-day), noon.Add(-2*day)
@@ -65,6 +75,11 @@ func TestI2Decide(t *testing.T) {
 		{"set by hand before the first run", known{Export: last, Types: types, Override: &ledger.Override{Mark: old}}, sinks.Delta, old, ""},
 		{"chain too old", known{Export: last, Types: types, Latest: snapshot(sinks.Delta, both), FullEvery: 3 * day}, sinks.Full, time.Time{}, ""},
 		{"chain not too old", known{Export: last, Types: types, Latest: snapshot(sinks.Delta, both), FullEvery: 3*day + time.Second}, sinks.Delta, older, "base"},
+		{"a sink that the chain lacks", known{Export: last, Types: types, Sinks: []string{"ndjson", "parquet"}, Latest: madeBy(snapshot(sinks.Delta, both), "ndjson")}, sinks.Full, time.Time{}, ""},
+		{"a sink less than the chain has", known{Export: last, Types: types, Sinks: []string{"parquet"}, Latest: madeBy(snapshot(sinks.Delta, both), "ndjson", "parquet")}, sinks.Delta, older, "base"},
+		{"set by hand, a sink that the chain lacks", known{Export: last, Types: types, Sinks: []string{"parquet"}, Latest: madeBy(snapshot(sinks.Full, both), "ndjson"), Override: &ledger.Override{Mark: old}}, sinks.Delta, old, ""},
+		{"a watermark in the future", known{Export: last, Types: types[:1], Latest: snapshot(sinks.Delta, marks("Patient", noon.Add(time.Hour)))}, sinks.Full, time.Time{}, ""},
+		{"a chain from the future", known{Export: last, Types: types[:1], Latest: begun(snapshot(sinks.Full, both), noon.Add(day))}, sinks.Full, time.Time{}, ""},
 		{"all types, not whole", known{Export: last, Latest: snapshot(sinks.Full, both)}, sinks.Full, time.Time{}, ""},
 		{"all types, whole", known{Export: last, Latest: snapshot(sinks.Full, marks("Patient", old, anyType, older))}, sinks.Delta, older, "latest"},
 	}
@@ -118,7 +133,7 @@ func TestI2Watermarks(t *testing.T) {
 		{"a type of an earlier request stays", plan{Types: asked, Earlier: marks("Device", old)}, mark, counts[:1], marks("Patient", mark, "Device", old)},
 	}
 	for _, tt := range tests {
-		if d := cmp.Diff(tt.want, tt.plan.watermarks(tt.mark, tt.in)); d != "" {
+		if d := cmp.Diff(tt.want, tt.plan.watermarks(tt.mark, tt.in, false)); d != "" {
 			t.Errorf("%s (-want +got):\n%s", tt.name, d)
 		}
 	}
@@ -133,6 +148,7 @@ func TestP28Mark(t *testing.T) {
 		overlap                     time.Duration
 		want                        time.Time
 	}{
+		{"the server's clock is ahead", noon.Add(3 * day), noon.Add(3 * day), time.Time{}, 0, noon.Add(day - 10*time.Minute)},
 		{"set when the job ended", noon.Add(hour), noon, time.Time{}, 0, noon.Add(-10 * time.Minute)},
 		{"set before the kick-off's answer", noon, noon.Add(hour), time.Time{}, 0, noon.Add(-10 * time.Minute)},
 		{"search", time.Time{}, noon, time.Time{}, hour, noon.Add(-hour)},
@@ -142,7 +158,7 @@ func TestP28Mark(t *testing.T) {
 		{"nothing known", time.Time{}, time.Time{}, noon, 0, time.Time{}},
 	}
 	for _, tt := range tests {
-		if got := mark(tt.transaction, tt.kickoff, tt.until, tt.overlap); !got.Equal(tt.want) {
+		if got := mark(tt.transaction, tt.kickoff, noon.Add(day), tt.until, tt.overlap); !got.Equal(tt.want) {
 			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
 		}
 	}

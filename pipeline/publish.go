@@ -333,7 +333,10 @@ func (x *execution) manifest(ctx context.Context, counts []sinks.TypeCount, deli
 	if p.Kind == sinks.Delta {
 		m.BaseStarted = timeOrNil(p.BaseTime)
 	}
-	m.Watermarks = p.watermarks(mark(run.TransactionTime, run.KickoffDate, e.Until, x.r.Job.Policies.Overlap), counts)
+	for _, s := range x.r.Sinks {
+		m.Sinks = append(m.Sinks, s.Name())
+	}
+	m.Watermarks = p.watermarks(mark(run.TransactionTime, run.KickoffDate, run.Started, e.Until, x.r.Job.Policies.Overlap), counts, reported(deliveries) > 0)
 	repeated := map[string]bool{}
 	for _, rec := range conversions {
 		if rec.Sink == extras {

@@ -49,10 +49,8 @@ func reconcile(a account) ([]sinks.TypeCount, error) {
 	var lines, resources int64
 	for _, d := range a.deliveries {
 		switch d.task.Kind {
-		case kindError:
+		case kindError, kindDeleted:
 			everyOutcome = everyOutcome || errorsOf(d.info) > 0
-			continue
-		case kindDeleted:
 			continue
 		}
 		lines += d.info.Lines
@@ -183,6 +181,14 @@ func errorsOf(i *spool.Info) int64 {
 	return n
 }
 
+// reported counts the errors that the server told of in all bodies.
+func reported(deliveries []delivery) (n int64) {
+	for _, d := range deliveries {
+		n += errorsOf(d.info)
+	}
+	return n
+}
+
 func reasonUnless(reason, not string) string {
 	if reason == not {
 		return ""
@@ -193,11 +199,7 @@ func reasonUnless(reason, not string) string {
 // judge applies the job's policies to what came: error outcomes of the server
 // (I2), and a full run with nothing in it (F26).
 func (x *execution) judge(deliveries []delivery, counts []sinks.TypeCount) error {
-	var failed int64
-	for _, d := range deliveries {
-		failed += errorsOf(d.info)
-	}
-	if failed > 0 {
+	if failed := reported(deliveries); failed > 0 {
 		if x.r.Job.Policies.OnServerErrors != "warn" {
 			return &Failure{
 				Text:   fmt.Sprintf("the server reported %d errors about the data: it did not come whole", failed),

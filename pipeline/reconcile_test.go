@@ -92,6 +92,16 @@ func TestI3Reconcile(t *testing.T) {
 			{Type: "Device", Reason: "error outcome"},
 			{Type: "Patient", Delivered: 1, Published: 1, Reason: "error outcome"},
 		}},
+		{"I2: an error outcome among the deletions", account{
+			plan: plan{Types: []string{"Patient"}}, asked: []string{"Patient"},
+			deliveries: []delivery{
+				body(kindOutput, "Patient", -1, spool.Info{Lines: 1, Types: types("Patient", 1)}),
+				body(kindDeleted, "Bundle", -1, spool.Info{Lines: 1, Outcomes: 1, Issues: errs}),
+			},
+			conversions: map[string]map[string]conversion{"Patient": made(1, 0, "a", "b")},
+		}, []sinks.TypeCount{
+			{Type: "Patient", Delivered: 1, Published: 1, Reason: "error outcome"},
+		}},
 		{"F31: not granted is not none", account{
 			plan: plan{Types: []string{"Patient"}, NotGranted: []string{"Device"}}, asked: []string{"Patient"},
 			conversions: map[string]map[string]conversion{"Patient": made(0, 0, "a", "b"), "Device": made(0, 0, "a", "b")},

@@ -62,8 +62,9 @@ func (r *Runner) takeUp(ctx context.Context, o Options, lock *ledger.Lock) (*exe
 			if override, err = r.override(ctx); err != nil {
 				return nil, nil, err
 			}
-			// A conversion of other files is another one, whatever was published.
-			same := r.Job.Export.Mode != modeFiles || m.Request.Fingerprint == r.request()
+			// Another request, or a full run in place of a delta, is still to be done,
+			// whatever was published.
+			same := m.Request.Fingerprint == r.request() && !(o.Full && m.Kind != sinks.Full)
 			if chosen == nil && i == 0 && !o.Fresh && same && r.now().Sub(run.Started) < r.resumeWithin() {
 				chosen, done = x, m
 				chosen.resumed = true
@@ -129,6 +130,8 @@ func (r *Runner) unfit(run ledger.Run, o Options, latest *sinks.Manifest, overri
 		return "it was cancelled"
 	case run.Fingerprint != r.planFingerprint(latest, override):
 		return "the job or what it rests on has changed"
+	case age < 0:
+		return "it began in the future: a clock was changed"
 	case age >= r.resumeWithin():
 		return "it is older than resume_within"
 	case limit > 0 && age >= limit:
@@ -181,8 +184,12 @@ func (r *Runner) begin(ctx context.Context, o Options, latest *sinks.Manifest, o
 }
 
 func (r *Runner) decide(latest *sinks.Manifest, override *ledger.Override, o Options, types []string, now time.Time) plan {
+	names := make([]string, 0, len(r.Sinks))
+	for _, s := range r.Sinks {
+		names = append(names, s.Name())
+	}
 	return decide(known{
-		Export: r.Job.Export, FullEvery: r.Job.Policies.FullEvery, Types: types,
+		Export: r.Job.Export, FullEvery: r.Job.Policies.FullEvery, Types: types, Sinks: names,
 		Request: r.request(),
 		Latest:  latest, Override: override, Full: o.Full, Now: now,
 	})

@@ -45,6 +45,9 @@ type Manifest struct {
 	// watermark or has none (I2).
 	Watermarks map[string]time.Time `json:"watermarks"`
 
+	// Sinks names the sinks that the files are of. A delta has only those that the
+	// snapshot before it has.
+	Sinks    []string    `json:"sinks,omitempty"`
 	Types    []TypeCount `json:"types"`
 	Files    []File      `json:"files"`
 	Warnings []Warning   `json:"warnings,omitempty"`
