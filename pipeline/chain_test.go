@@ -99,3 +99,19 @@ func TestRunFromTheFuture(t *testing.T) {
 		t.Error("it was taken up again")
 	}
 }
+
+// A delta with nothing in it has an empty list of files, not null: its readers
+// walk over it.
+func TestEmptyDeltaListsNoFiles(t *testing.T) {
+	s := newExportServer(t)
+	s.population(1, 2, "Patient", "Observation")
+	w := newWorld(t, s)
+	w.run(t, Options{})
+	s.mu.Lock()
+	s.output = nil
+	s.mu.Unlock()
+	w.run(t, Options{})
+	if m := w.latest(t); m.Files == nil || len(m.Files) > 0 {
+		t.Errorf("files = %#v, want an empty list", m.Files)
+	}
+}

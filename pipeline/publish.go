@@ -328,7 +328,7 @@ func (x *execution) manifest(ctx context.Context, counts []sinks.TypeCount, deli
 		},
 		Scopes:          p.Scopes,
 		TransactionTime: timeOrNil(run.TransactionTime), KickoffDate: timeOrNil(run.KickoffDate),
-		Types: counts, Schemas: map[string]map[string]string{}, Flue: x.r.Version,
+		Types: counts, Files: []sinks.File{}, Schemas: map[string]map[string]string{}, Flue: x.r.Version,
 	}
 	if p.Kind == sinks.Delta {
 		m.BaseStarted = timeOrNil(p.BaseTime)
