@@ -55,7 +55,7 @@ func parseManifest(body []byte) (*wireManifest, error) {
 		return nil, &ProtocolError{Op: "manifest", Reason: reason}
 	}
 	if fhirhttp.HTML(body) {
-		return bad("the answer is HTML or XML, not a manifest")
+		return nil, &fhirhttp.TransportError{Op: "manifest", Text: "the answer is HTML or XML, not a manifest", Err: fhirhttp.Page{}} // F21
 	}
 	m := &wireManifest{}
 	if err := jsonv2.Unmarshal(body, m); err != nil {

@@ -130,7 +130,7 @@ func (o *opening) whole(resp *http.Response) (*Body, error) {
 	if o.any {
 		encoding = headerCoding(resp.Header) // content that is gzip itself stays what it is
 	} else if markup(head, encoding) {
-		return nil, &ProtocolError{Op: "open file", Reason: "the answer is HTML or XML, not NDJSON"} // F35
+		return nil, &fhirhttp.TransportError{Op: "open file", Text: "the answer is HTML or XML, not NDJSON", Err: fhirhttp.Page{}} // F35
 	}
 	b := &Body{
 		ReadCloser: buffered{br, resp.Body}, Encoding: encoding,

@@ -109,11 +109,21 @@ func TestF35HTMLIsNoData(t *testing.T) {
 		"gzipped":       reply(200, zipped("<html>"), "Content-Encoding", "gzip"),
 		"one tag sized": reply(200, "<a"),
 	} {
-		_, err := clientOf(answers(a)).Open(t.Context(), file(base+"/f"), 0, "")
-		var pe *ProtocolError
-		if !errors.As(err, &pe) || strings.Contains(err.Error(), "Smith") {
-			t.Errorf("%s: %v", name, err)
-		}
+		synctest.Test(t, func(t *testing.T) {
+			f := answers(a)
+			_, err := clientOf(f).Open(t.Context(), file(base+"/f"), 0, "")
+			var hint interface{ Hint() string }
+			if err == nil || strings.Contains(err.Error(), "Smith") || class(t, err) != "" || !errors.As(err, &hint) || hint.Hint() == "" {
+				t.Errorf("%s: %v of class %q; want one that may pass, with a hint", name, err, class(t, err))
+			}
+			if f.count() != 5 {
+				t.Errorf("%s: asked %d times, want 5: it may be a maintenance page", name, f.count())
+			}
+			b, err := clientOf(answers(a, a, reply(200, ndjson))).Open(t.Context(), file(base+"/f"), 0, "")
+			if err != nil || read(t, b) != ndjson {
+				t.Errorf("%s, and then the file: %v", name, err)
+			}
+		})
 	}
 	b, err := clientOf(answers(reply(200, ndjson, "Content-Type", "text/html"))).Open(t.Context(), file(base+"/f"), 0, "")
 	if err != nil || read(t, b) != ndjson {

@@ -86,6 +86,7 @@ func TestP25F21F25PollingErrors(t *testing.T) {
 		{"429 many times", append(repeat(reply(429, ""), 30), done), 31, "", ""},
 		{"500 twice", []*answer{reply(500, "<html>oops"), reply(500, ""), done}, 3, "", ""},
 		{"500 for ever", []*answer{reply(500, lasting)}, 5, "server", "status: 500 Internal Server Error; fatal processing: cannot export"},
+		{"500 for ever, without an outcome", []*answer{reply(500, "<html>oops")}, 5, "", "status: 500 Internal Server Error"},
 		{"504 without a word", append(repeat(reply(504, "<html>"), 10), done), 11, "", ""},
 		{"504 for ever", []*answer{reply(504, "")}, 20, "", "status: 504 Gateway Timeout"},
 		{"reset, then on with the same URL", append(repeat(failure(syscall.ECONNRESET), 10), done), 11, "", ""},
@@ -98,6 +99,7 @@ func TestP25F21F25PollingErrors(t *testing.T) {
 		{"403", []*answer{reply(403, "")}, 1, "auth", "status: 403 Forbidden"},
 		{"token", []*answer{failure(authError{})}, 1, "auth", "status: client not registered"},
 		{"a maintenance page for a manifest", []*answer{reply(200, "<html>"), done}, 2, "", ""},
+		{"a maintenance page for ever", []*answer{reply(200, "<html>")}, 20, "", "manifest: the answer is HTML or XML, not a manifest"},
 		{"a cut manifest for ever", []*answer{reply(200, `{"output":[`)}, 5, "server", "manifest: the answer is not JSON, or a member occurs twice in it, at byte 11"},
 		{"204", []*answer{reply(204, "")}, 1, "server", "status: answered 204 No Content"},
 	} {

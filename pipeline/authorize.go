@@ -23,12 +23,15 @@ func (x *execution) authorize(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	capability, err := x.describe(ctx)
-	if err != nil {
-		return err
-	}
-
 	started := x.run.StatusURL != "" || x.run.Listed || !x.run.KickoffIntent.IsZero()
+	var capability *export.Capability
+	if !started || x.plan.FHIRVersion == "" {
+		// A run that is taken up again knows: its export is not given up because the
+		// server cannot tell what it is just now.
+		if capability, err = x.describe(ctx); err != nil {
+			return err
+		}
+	}
 	if !started {
 		asked := slices.DeleteFunc(slices.Clone(x.r.Job.Export.Types), func(t string) bool { return slices.Contains(missing, t) })
 		x.plan = x.r.decide(x.latest, x.over, x.o, asked, x.r.now())

@@ -25,6 +25,7 @@ type exportServer struct {
 	errors  []exportFile
 	deleted []exportFile
 	version string // FHIR version; "" means 4.0.1
+	page    bool   // a web page stands in the place of the CapabilityStatement
 	polls   int    // answers 202 before an export is done
 	tx      time.Time
 	fresh   bool           // links change at every manifest
@@ -83,6 +84,10 @@ func (s *exportServer) serve(w http.ResponseWriter, r *http.Request) {
 	defer s.mu.Unlock()
 	switch {
 	case r.URL.Path == "/fhir/metadata":
+		if s.page {
+			fmt.Fprint(w, "<html>We will be back soon.</html>")
+			return
+		}
 		version := s.version
 		if version == "" {
 			version = "4.0.1"

@@ -52,6 +52,21 @@ func (w *world) state(t *testing.T, run string) ledger.Run {
 	return r
 }
 
+// A run that is taken up again keeps its export when the server cannot tell just
+// then what it is.
+func TestTakenUpWithoutCapability(t *testing.T) {
+	s := newExportServer(t)
+	s.population(2, 2, "Patient", "Observation")
+	w := newWorld(t, s)
+	run := w.interrupted(t, Options{}, "landed")
+	s.page = true
+	if sum := w.run(t, Options{}); sum.Run != run || !sum.Resumed || sum.Manifest.Server.FHIRVersion != "4.0.1" || s.kickoffs != 1 {
+		t.Errorf("resumed %v, FHIR version %q, %d kick-offs; want the run to go on", sum.Resumed, sum.Manifest.Server.FHIRVersion, s.kickoffs)
+	}
+	w.publishedAll(t, s)
+	w.clean(t)
+}
+
 // A run that must not be taken up again is abandoned: its export is deleted and
 // a new one begun, and what it left is removed.
 func TestAbandoned(t *testing.T) {

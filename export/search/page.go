@@ -117,6 +117,8 @@ func (c *Client) page(ctx context.Context, op string, u *url.URL, n int64, v vis
 			switch {
 			case final != nil: // of the visitor: a full disk is not read away
 				return fhirhttp.Final(final)
+			case err != nil && fhirhttp.HTML(body.head):
+				return &fhirhttp.TransportError{Op: op, Text: "the answer is HTML or XML, not a Bundle", Err: fhirhttp.Page{}} // F35
 			case err != nil && pinned:
 				return fhirhttp.Final(&RestartError{Reason: "a page broke off", Err: broken(op, err)})
 			case err != nil:
@@ -225,6 +227,7 @@ type capped struct {
 	r           io.Reader
 	left, limit int64
 	op          string
+	head        []byte // the first bytes, at most 64 of them
 }
 
 // Read implements io.Reader.
@@ -238,6 +241,9 @@ func (c *capped) Read(p []byte) (int, error) {
 	}
 	n, err := c.r.Read(p[:min(int64(len(p)), c.left)])
 	c.left -= int64(n)
+	if more := min(n, 64-len(c.head)); more > 0 {
+		c.head = append(c.head, p[:more]...)
+	}
 	return n, err
 }
 

@@ -162,7 +162,7 @@ func TestF58OutcomeInsteadOfABundle(t *testing.T) {
 		if r, err := s.client().Read(t.Context(), Partition{Type: "Patient", Query: "Patient"}, io.Discard); err != nil || r.Resources != 1 {
 			t.Errorf("transient: %v", err)
 		}
-		for _, body := range []string{`{"resourceType":"Patient"}`, `{}`, `<html>`} {
+		for _, body := range []string{`{"resourceType":"Patient"}`, `{}`, `nothing`} {
 			if _, err := paged(body).client().Read(t.Context(), Partition{Type: "Patient", Query: "Patient"}, io.Discard); class(t, err) != "server" {
 				t.Errorf("%s: %v", body, err)
 			}
@@ -202,6 +202,23 @@ func TestF59LinkTooLong(t *testing.T) {
 	if _, err := c.Read(t.Context(), p, io.Discard); errors.As(err, &restart) || class(t, err) != "server" {
 		t.Errorf("smallest pages: %v", err)
 	}
+}
+
+// A maintenance page in the place of a Bundle goes again, and loses nothing.
+func TestF35PageInsteadOfABundle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := paged(searchset("/p2", match("Patient", "1")), "<!doctype html>", "\n <html>", searchset("", match("Patient", "2")))
+		var out bytes.Buffer
+		r, err := s.client().Read(t.Context(), Partition{Type: "Patient", Query: "Patient"}, &out)
+		if err != nil || out.String() != line("Patient", "1")+line("Patient", "2") || r.Resources != 2 || len(s.seen) != 4 {
+			t.Errorf("%v, %q after %d requests", err, out.String(), len(s.seen))
+		}
+		s = paged("<html>")
+		_, err = s.client().Read(t.Context(), Partition{Type: "Patient", Query: "Patient"}, io.Discard)
+		if err == nil || class(t, err) != "" || len(s.seen) != 5 {
+			t.Errorf("%v after %d requests, want one that may pass after 5", err, len(s.seen))
+		}
+	})
 }
 
 // TestBrokenPages: a page that breaks off is read again, and none of its lines is

@@ -58,6 +58,10 @@ func (e *StatusError) Class() string {
 		return "auth"
 	case e.Status == http.StatusTooManyRequests, e.Status == http.StatusRequestTimeout, e.Gateway(), e.Transient():
 		return ""
+	case e.Temporary() && len(e.Issues) == 0:
+		// A 500 without an outcome is a crash on the way, not the server's word that
+		// the export has failed: what it refers to may well be there (F21).
+		return ""
 	}
 	return "server"
 }
@@ -140,6 +144,17 @@ func (e *TransportError) Hint() string {
 		return "nothing listens there: check the server's URL, and that the server is up"
 	}
 	return ""
+}
+
+// Page is the cause of an answer that is HTML or XML in the place of data (F35):
+// most often a maintenance page, which goes again.
+type Page struct{}
+
+func (Page) Error() string { return "a page instead of data" }
+
+// Hint says what a person can do.
+func (Page) Hint() string {
+	return "a login, error or maintenance page stands in the place of the data: look at the server, then run the job again"
 }
 
 // TooLargeError is an answer that is longer than what may be held in memory
