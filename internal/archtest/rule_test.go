@@ -114,6 +114,11 @@ func table() []rule {
 			never: []never{{"export/...", noNetwork}, {"pipeline/...", noNetwork}, {arrow + "/parquet/pqarrow", "it pulls gRPC into the binary"}},
 		},
 		{
+			pkg:   "sinks/verify",
+			may:   []string{"sinks", "sinks/parquet/...", "internal/definition", "internal/fhirjson", "github.com/klauspost/compress", "golang.org/x/sync"},
+			never: []never{{"export/...", noNetwork}, {"pipeline/...", noNetwork}, {"sinks/ndjson", "what it wrote is read by other code"}, {"sinks/store/...", "a copy of a snapshot can be checked anywhere"}},
+		},
+		{
 			pkg:   "sinks/store/...",
 			may:   []string{"sinks", "internal/durable", "golang.org/x/sys"},
 			never: []never{{arrow, oneArrow}, {"sinks/ndjson", "a store keeps files of any format"}, {"sinks/parquet/...", "a store keeps files of any format"}},

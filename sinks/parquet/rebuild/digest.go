@@ -2,7 +2,6 @@ package rebuild
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
 	"math/bits"
 )
 
@@ -23,13 +22,7 @@ func (d *Digest) Add(json []byte) error {
 	if d.buf, err = Canonical(d.buf[:0], json); err != nil {
 		return err
 	}
-	h := sha256.Sum256(d.buf)
-	var o Digest
-	for i := range o.sum {
-		o.sum[i] = binary.LittleEndian.Uint64(h[8*i:])
-	}
-	o.Count = 1
-	d.Merge(o)
+	d.AddIdentity(Identity{Content: sha256.Sum256(d.buf)})
 	return nil
 }
 
