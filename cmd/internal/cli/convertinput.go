@@ -22,13 +22,37 @@ type found struct {
 
 	out   string          // not an input, although it may lie in a folder that is
 	seen  map[string]bool // real paths
-	files []*os.File      // of streams
+	pipes []*pipeFile
 }
 
-// close closes the streams; files are closed by who opens them.
+// close closes the pipes; files are closed by who opens them.
 func (s *found) close() {
-	for _, f := range s.files {
-		_ = f.Close()
+	for _, p := range s.pipes {
+		p.close()
+	}
+}
+
+// pipeFile is opened when it is first read: that waits for somebody to write.
+type pipeFile struct {
+	path string
+	file *os.File
+}
+
+// Read implements io.Reader.
+func (p *pipeFile) Read(b []byte) (int, error) {
+	if p.file == nil {
+		f, err := os.Open(p.path)
+		if err != nil {
+			return 0, err
+		}
+		p.file = f
+	}
+	return p.file.Read(b)
+}
+
+func (p *pipeFile) close() {
+	if p.file != nil {
+		_ = p.file.Close()
 	}
 }
 
@@ -144,22 +168,26 @@ func (s *found) file(path string) error {
 		return nil
 	}
 	s.seen[real] = true
+	info, err := os.Stat(path)
+	if err != nil {
+		return unreadable(path, err)
+	}
+	if !info.Mode().IsRegular() {
+		// A pipe, such as that of a shell's <(command).
+		pipe := &pipeFile{path: path}
+		s.streams = true
+		s.pipes = append(s.pipes, pipe)
+		s.inputs = append(s.inputs, pipeline.Input{Name: path, Stream: pipe})
+		return nil
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return unreadable(path, err)
 	}
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		// A pipe, such as that of a shell's <(command).
-		s.streams = true
-		s.files = append(s.files, f)
-		s.inputs = append(s.inputs, pipeline.Input{Name: path, Stream: f})
-		return nil
+	if info, err = f.Stat(); err != nil {
+		return errors.Join(unreadable(path, err), f.Close())
 	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
+	if err := f.Close(); err != nil {
 		return unreadable(path, err)
 	}
 	s.inputs = append(s.inputs, pipeline.Input{
