@@ -137,15 +137,20 @@ type event struct {
 // It returns the exit code, -1 for a killed process, and what stderr had.
 func (s *site) run(watch func(event, *os.Process)) (int, string) {
 	s.t.Helper()
-	cmd := s.command("run", "nightly", "--log", "json", "--json")
+	return follow(s.t, s.command("run", "nightly", "--log", "json", "--json"), watch)
+}
+
+// follow runs a command that logs in JSON to its end, like run.
+func follow(t *testing.T, cmd *exec.Cmd, watch func(event, *os.Process)) (int, string) {
+	t.Helper()
 	pipe, err := cmd.StderrPipe()
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
 	var stdout bytes.Buffer
 	cmd.Stdout = &stdout
 	if err := cmd.Start(); err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
 	var log strings.Builder
 	lines := bufio.NewScanner(pipe)
@@ -154,7 +159,7 @@ func (s *site) run(watch func(event, *os.Process)) (int, string) {
 		fmt.Fprintln(&log, lines.Text())
 		var e event
 		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
-			s.t.Errorf("stderr has a line that is no JSON: %s", lines.Bytes())
+			t.Errorf("stderr has a line that is no JSON: %s", lines.Bytes())
 		}
 		if watch != nil {
 			watch(e, cmd.Process)
