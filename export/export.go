@@ -116,7 +116,13 @@ type Manifest struct {
 	Error               []File // error[] and STU4 outcome[]
 	Deleted             []File
 	Extension           json.RawMessage
+	Pages               []Page   // what each linked manifest listed, in their order
 	Warnings            []string // duplicates fetched once (F27), …
+}
+
+// Page counts the files that one of several linked manifests listed.
+type Page struct {
+	Output, Error, Deleted int
 }
 
 // File is one file of a manifest.

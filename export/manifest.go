@@ -221,6 +221,7 @@ func (b *builder) add(w *wireManifest, from *url.URL) error {
 		}
 	}
 	b.pages++
+	b.m.Pages = append(b.m.Pages, Page{Output: len(w.Output), Error: len(w.Error) + len(w.Outcome), Deleted: len(w.Deleted)})
 	return b.links(w.Link, from)
 }
 

@@ -38,6 +38,7 @@ func TestP28P30ManifestShapes(t *testing.T) {
 				Error:     []File{file("OperationOutcome", "e", -1, 0)},
 				Deleted:   []File{file("Bundle", "d", 1, 0)},
 				Extension: []byte(`{"http://x":true}`),
+				Pages:     []Page{{Output: 2, Error: 1, Deleted: 1}},
 			},
 		},
 		{
@@ -51,12 +52,13 @@ func TestP28P30ManifestShapes(t *testing.T) {
 				Output:            []File{{URL: files + "1", Count: -1, Size: 77, Token: true, ContinuesIn: files + "2"}, file("", "2", -1, 1)},
 				Error:             []File{file("", "e", -1, 0), file("", "o", -1, 1)},
 				Extension:         []byte(`[{"url":"http://x","valueBoolean":true}]`),
+				Pages:             []Page{{Output: 2, Error: 2}},
 			},
 		},
 		{
 			"F26 F28: empty, and relative to the manifest",
 			manifest(`,"output":[],"error":null,"deleted":[{"url":"../f/d","count":"12"}],"link":[]`),
-			Manifest{Deleted: []File{{URL: base + "/f/d", Count: 12, Size: -1, Token: true}}},
+			Manifest{Deleted: []File{{URL: base + "/f/d", Count: 12, Size: -1, Token: true}}, Pages: []Page{{Deleted: 1}}},
 		},
 		{
 			"F29: types missing and hostile, F27: twice, F30: under several types",
@@ -69,6 +71,7 @@ func TestP28P30ManifestShapes(t *testing.T) {
 					file("", "1", -1, 0), file("", "2", -1, 1), file("New", "3", -1, 2), file("Patient", "4", 2, 3),
 					file("", "5", 5, 5), file("Basic", "6", -1, 7),
 				},
+				Pages: []Page{{Output: 8}},
 				Warnings: []string{
 					"a file's type is no name of a type: its lines say what they are",
 					"a file is listed more than once: it is fetched once (2 times)",

@@ -101,6 +101,26 @@ func (r Request) params() []param {
 	return ps
 }
 
+// Parameters are the request's parameters by name for logs and manifests, the
+// values of one joined with commas. Those that name patients are left out (I7).
+func (r Request) Parameters() map[string]string {
+	all := map[string]string{}
+	for _, p := range r.params() {
+		if p.kind == reference || p.name == "patient" {
+			continue
+		}
+		value := p.value
+		if p.list != nil {
+			value = strings.Join(p.list, ",")
+		}
+		if old, ok := all[p.name]; ok {
+			value = old + "," + value
+		}
+		all[p.name] = value
+	}
+	return all
+}
+
 // stamp is the instant in UTC with milliseconds, cut and not rounded: no '+' to
 // be lost on the way, and never later than t.
 func stamp(t time.Time) string {

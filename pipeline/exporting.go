@@ -30,11 +30,14 @@ func (x *execution) listExport(ctx context.Context) ([]ledger.Task, source, erro
 	m, err := x.bulk.Poll(ctx, x.run.StatusURL, func(p export.Progress) {
 		x.obs.count(func(total *Progress) { total.Percent = max(p.Percent, 0) })
 		x.obs.event(Event{Kind: "poll", Text: p.Text})
+		x.logProgress(p)
 		x.step("polled")
 	})
 	if err != nil {
+		x.log("status_error", logError(err))
 		return nil, nil, fmt.Errorf("wait for export: %w", err)
 	}
+	x.logManifest(m)
 	for _, text := range m.Warnings {
 		x.keep(sinks.Warning{Code: "manifest", Text: text, Count: 1})
 	}

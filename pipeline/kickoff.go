@@ -71,6 +71,7 @@ func (x *execution) kickOff(ctx context.Context) error {
 		x.step("kick-off intended")
 
 		k, err := x.send(ctx, request)
+		x.logKickoff(request, k, err)
 		if err == nil {
 			x.step("kick-off answered")
 			return x.accepted(ctx, k)
@@ -221,10 +222,7 @@ func (x *execution) forget(ctx context.Context, f func(*ledger.Run)) error {
 	x.run = run
 	x.obs.enter(run.State)
 	x.step("files forgotten")
-	if err := x.spool.Remove(); err != nil {
-		return err
-	}
-	if x.spool, err = x.r.Spool.Run(x.id); err != nil {
+	if err := x.spool.Clear(); err != nil {
 		return err
 	}
 	if err := x.stage.Discard(ctx); err != nil {

@@ -232,7 +232,11 @@ func (x *execution) land(ctx context.Context, t ledger.Task, src source, copied 
 		if err == nil {
 			copied()
 			x.step("copied")
-			return l.Commit()
+			p, err := l.Commit()
+			if b, ok := src.(*bulkSource); ok && err == nil {
+				b.logLanded(t, p.Info())
+			}
+			return p, err
 		}
 		if got > furthest {
 			furthest, failures = got, 0
@@ -280,7 +284,7 @@ type bulkSource struct {
 	links *links
 }
 
-func (s *bulkSource) fetch(ctx context.Context, t ledger.Task, l *spool.Landing) (int64, error) {
+func (s *bulkSource) fetch(ctx context.Context, t ledger.Task, l *spool.Landing) (got int64, err error) {
 	f, round, ok := s.links.get(t.Key)
 	if !ok {
 		// The run was taken up again: its manifest is fetched when the first file
@@ -293,6 +297,14 @@ func (s *bulkSource) fetch(ctx context.Context, t ledger.Task, l *spool.Landing)
 		}
 	}
 	offset, validator, _ := l.Resume()
+	s.x.log("download_request", map[string]any{"fileUrl": bareURL(f.URL), "itemType": t.Kind, "resourceType": textOrNull(t.Type)})
+	defer func() {
+		if err != nil {
+			detail := logError(err)
+			detail["fileUrl"] = bareURL(f.URL)
+			s.x.log("download_error", detail)
+		}
+	}()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	body, err := s.x.bulk.Open(ctx, f, offset, validator)
@@ -311,7 +323,7 @@ func (s *bulkSource) fetch(ctx context.Context, t ledger.Task, l *spool.Landing)
 	})
 	defer r.stop()
 	err = l.Copy(ctx, spool.Source{Body: r, Encoding: body.Encoding, Offset: body.Offset, Length: body.Length, Validator: body.Validator})
-	got := body.Offset + r.read
+	got = body.Offset + r.read
 	if cerr := body.Close(); err == nil && cerr != nil {
 		err = cerr
 	}

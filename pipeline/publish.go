@@ -225,6 +225,12 @@ func (x *execution) writeExtras(ctx context.Context, b *board) ([]sinks.File, er
 		}
 		files = append(files, list...)
 	}
+	if x.r.Job.Export.Mode == "bulk" {
+		f, err := x.writeFile(ctx, logName, "", -1, func(w io.Writer) (int64, error) { return x.writeLog(w, b) })
+		if err := add(f, err); err != nil {
+			return nil, err
+		}
+	}
 	for _, p := range b.every(kindError) {
 		if n := p.Info().Lines - p.Info().Outcomes - p.Info().Quarantined; n > 0 {
 			x.warn("error-file", "a file of errors holds lines that are no OperationOutcome; they are not published", n)

@@ -130,6 +130,9 @@ type Run struct {
 
 	mu   sync.Mutex
 	busy map[string]bool // names of the parts that are being landed
+
+	journal   sync.Mutex
+	journaled bool // Log was called
 }
 
 // Drop removes a part, landed or partial. A missing one is no error. The key
