@@ -15,7 +15,8 @@ import (
 // first, and of a chain the newest delta first and the full snapshot last, so
 // that a crash in between leaves a chain that is whole as far as it goes. The
 // chain that latest is on stays, and so does each on which a snapshot is that
-// one of the limits keeps.
+// one of the limits keeps, and the newest that begins with everything: a run that
+// asked for changes since a fixed time, alone on its chain, is no substitute.
 func expired(list []sinks.Snapshot, keep config.Retention, now time.Time) []string {
 	if keep == (config.Retention{}) {
 		return nil
@@ -29,6 +30,12 @@ func expired(list []sinks.Snapshot, keep config.Retention, now time.Time) []stri
 	stays := map[string]bool{}
 	if n := len(list); n > 0 {
 		stays[chain(list[n-1])] = true // nothing is newer: whatever latest says
+	}
+	for _, s := range slices.Backward(list) {
+		if s.Whole {
+			stays[chain(s)] = true
+			break
+		}
 	}
 	since := now.AddDate(0, 0, -keep.KeepDays)
 	for i, s := range list {

@@ -17,7 +17,8 @@ import (
 var evening = time.Date(2025, 6, 30, 20, 0, 0, 0, time.UTC)
 
 // history makes snapshots, one a day, the last one today: "F" is a full one, "d"
-// a delta on it, "o" a delta that rests on nothing. They are called a, b, c …
+// a delta on it, "o" a delta that rests on nothing, "s" a full one of what changed
+// since a fixed time. They are called a, b, c …
 func history(kinds string) []sinks.Snapshot {
 	var list []sinks.Snapshot
 	base := ""
@@ -25,7 +26,7 @@ func history(kinds string) []sinks.Snapshot {
 		s := sinks.Snapshot{Name: string(rune('a' + i)), Published: evening.AddDate(0, 0, i-len(kinds)+1)}
 		switch kind {
 		case 'F':
-			base = s.Name
+			base, s.Whole = s.Name, true
 		case 'd':
 			s.Base = base
 		}
@@ -52,6 +53,9 @@ func TestRetention(t *testing.T) {
 		{"DaysOfADelta", "FddFd", 0, 3, ""},
 		{"EitherLimitKeeps", "FFFFF", 1, 4, "a"},
 		{"DeltaWithoutAChain", "FooF", 1, 0, "a b c"},
+		{"ChangesDoNotPushOutTheWhole", "Fddo", 1, 0, ""},
+		{"PartOfItDoesNotPushOutTheWhole", "FFds", 1, 0, "a"},
+		{"OnlyParts", "sss", 1, 0, "a b"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got := expired(history(test.kinds), config.Retention{Keep: test.keep, KeepDays: test.days}, evening)
@@ -66,7 +70,7 @@ func TestRetention(t *testing.T) {
 // is left rests on one that is gone, and the newest ones are there.
 func TestRetentionHoldsItsPromises(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		list := history("F" + rapid.StringMatching(`[Fdo]{0,20}`).Draw(t, "kinds"))
+		list := history("F" + rapid.StringMatching(`[Fdos]{0,20}`).Draw(t, "kinds"))
 		latest := rapid.IntRange(0, len(list)-1).Draw(t, "latest") // a person may have moved it
 		for i := range list {
 			list[i].Latest = i == latest

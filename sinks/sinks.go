@@ -108,6 +108,7 @@ type Snapshot struct {
 	Base      string // name of the full snapshot that a delta rests on; empty for a full one
 	Published time.Time
 	Latest    bool // latest points at it
+	Whole     bool // it is a full one of everything, whenever that changed
 }
 
 // Store is where the snapshots of jobs go.

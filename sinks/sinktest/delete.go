@@ -29,7 +29,7 @@ func (s *storeTest) snapshots(t *testing.T) {
 	}
 	list := s.list(t, "job")
 	want := []sinks.Snapshot{
-		{Name: full.Name, Run: "r2", Published: noon},
+		{Name: full.Name, Run: "r2", Published: noon, Whole: true},
 		{Name: delta.Name, Run: "r1", Base: full.Name, Published: noon.Add(time.Hour), Latest: true},
 	}
 	if len(list) != 2 || list[0] != want[0] || list[1] != want[1] {

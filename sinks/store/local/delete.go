@@ -41,6 +41,7 @@ func (s *Store) Snapshots(ctx context.Context, job string) ([]sinks.Snapshot, er
 		}
 		list = append(list, sinks.Snapshot{
 			Name: e.Name(), Run: m.Run, Base: m.Base, Published: m.Published, Latest: e.Name() == latest,
+			Whole: m.Kind == sinks.Full && m.Request.Since == nil,
 		})
 	}
 	return list, nil
