@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -208,4 +209,26 @@ func TestI5AnySequenceOfKills(t *testing.T) {
 			rt.Fatalf("see above")
 		}
 	})
+}
+
+// I1, I5: a process that died between the rename of its snapshot and that of
+// latest left the latter's temporary name behind: it goes although the next one
+// finds the snapshot published.
+func TestI5KilledBeforeLatest(t *testing.T) {
+	s := newExportServer(t)
+	s.population(1, 2, "Patient")
+	w := newWorld(t, s)
+	t.Setenv("FLUE_TEST_CRASH_STEP", "visible")
+	if said, killed := w.process(t, 0); !killed {
+		t.Fatalf("the process was not killed: %s", said)
+	}
+	t.Setenv("FLUE_TEST_CRASH_STEP", "")
+	if err := os.Symlink("snapshots/x", filepath.Join(w.Dir, "out", w.Job.Name, ".tmp-latest")); err != nil {
+		t.Fatal(err)
+	}
+	if said, killed := w.process(t, 0); killed || !strings.HasPrefix(said, "published") {
+		t.Fatalf("the next process said %s", said)
+	}
+	w.publishedAll(t, s)
+	w.clean(t)
 }

@@ -87,6 +87,9 @@ func (r *Runner) takeUp(ctx context.Context, o Options, lock *ledger.Lock) (*exe
 		}
 	}
 	if chosen != nil && done != nil {
+		if err := r.sweep(ctx, ""); err != nil { // the next run tries again; this one is published
+			r.log().Warn("clean up behind a published run", "run", chosen.run.ID, "error", err)
+		}
 		return chosen, done, nil
 	}
 

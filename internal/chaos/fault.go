@@ -85,8 +85,19 @@ func faultKinds() []faultKind {
 		{name: "content type", draw: func(r *rand.Rand, s *scenario) []fault {
 			return []fault{{On: onFile, Skip: r.IntN(4), Times: 1 + r.IntN(4), How: pick(r, "text/html", "application/octet-stream", "none")}}
 		}},
-		{name: "HTML page", search: true, codes: []int{4}, draw: func(r *rand.Rand, s *scenario) []fault {
-			return []fault{{On: bodies(s), Skip: r.IntN(4), Times: 1}}
+		{name: "HTML page", search: true, codes: []int{3, 4}, draw: func(r *rand.Rand, s *scenario) []fault {
+			f := fault{On: bodies(s), Skip: r.IntN(4), Times: 1 + r.IntN(2)}
+			switch r.IntN(6) {
+			case 0:
+				f.Times = 40 // a maintenance that one process does not wait for
+			case 1:
+				f = fault{On: pick(r, onMetadata, onToken), Times: 1}
+			case 2:
+				if s.Mode == bulk {
+					f = fault{On: onStatus, Times: 1 + r.IntN(8)}
+				}
+			}
+			return []fault{f}
 		}},
 		{name: "corrupt gzip", draw: func(r *rand.Rand, s *scenario) []fault {
 			s.NoGzip = false
@@ -124,7 +135,7 @@ func faultKinds() []faultKind {
 			return []fault{{On: anyRequest, Skip: r.IntN(6), Times: 1, Delay: d}}
 		}},
 		{name: "manifest loop", codes: []int{4}, draw: func(r *rand.Rand, s *scenario) []fault {
-			return []fault{{On: onManifest, Times: 1}}
+			return []fault{{On: onManifest, Times: pick(r, 1, 1, 8)}}
 		}},
 		{name: "export lost", codes: []int{4}, draw: func(r *rand.Rand, s *scenario) []fault {
 			return []fault{{On: onStatus, Skip: r.IntN(2), Times: 1}}
@@ -163,6 +174,7 @@ func statuses(status int, retryAfter string) func(*rand.Rand, *scenario) []fault
 		}
 		if on == onStatus {
 			f.Skip = r.IntN(2)
+			f.Times = pick(r, 1, 2, 8)
 		}
 		if retryAfter != "" {
 			f.RetryAfter = pick(r, "0", "1", "date", "past", "-5", "soon", "epoch-ms")

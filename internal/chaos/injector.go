@@ -85,11 +85,20 @@ type ticket struct {
 
 func newInjector(s *site, next http.Handler, faults []fault) *injector {
 	in := &injector{site: s, next: next, bad: map[string]int64{}, tickets: map[string]ticket{}}
+	in.arm(faults)
+	return in
+}
+
+// arm replaces the faults.
+func (in *injector) arm(faults []fault) {
+	in.lift()
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.rules, in.twice = nil, nil
 	for _, f := range faults {
 		in.expires = in.expires || f.Kind == "expired link"
 		in.rules = append(in.rules, &rule{fault: f, skip: f.Skip, times: f.Times})
 	}
-	return in
 }
 
 // take returns the fault that strikes something that happens now, if one does.

@@ -42,7 +42,7 @@ func report(out io.Writer, o options, results []*result, took time.Duration) err
 	for _, k := range faultKinds() {
 		rows[k.name] = &row{refused: map[int]int{}}
 	}
-	var lost, foreign, resources, repeated, sent, accepted, violated, tries, noDisk, half int
+	var lost, foreign, resources, repeated, sent, accepted, violated, tries, noDisk, half, deltas int
 	var ambiguous, looked int64
 	var unknown []string
 	for _, r := range results {
@@ -72,6 +72,7 @@ func report(out io.Writer, o options, results []*result, took time.Duration) err
 		lost, foreign, resources = lost+r.verdict.Lost, foreign+r.verdict.Foreign, resources+r.verdict.Resources
 		repeated, sent, accepted = repeated+r.repeated, sent+r.sent, accepted+r.accepted
 		tries, ambiguous, looked = tries+len(r.tries), ambiguous+r.ambiguous, looked+r.looked
+		deltas += r.deltas
 		if r.ambiguous > 0 {
 			unknown = append(unknown, fmt.Sprintf("%d×%d", r.scenario.Seed, r.ambiguous))
 		}
@@ -96,8 +97,8 @@ func report(out io.Writer, o options, results []*result, took time.Duration) err
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "\n%d seeds, %d processes, %d resources: %d lost, %d foreign or twice, %d half-visible snapshots in %d looks\n",
-		len(results), tries, resources, lost, foreign, half, looked)
+	fmt.Fprintf(out, "\n%d seeds, %d second runs after a change, %d processes, %d resources: %d lost, %d foreign or twice, %d half-visible snapshots in %d looks\n",
+		len(results), deltas, tries, resources, lost, foreign, half, looked)
 	fmt.Fprintf(out, "kick-offs: %d sent, %d accepted, %d repeated while a status URL was known, %d ambiguous", sent, accepted, repeated, ambiguous)
 	if len(unknown) > 0 {
 		fmt.Fprintf(out, " (seed×times: %s)", strings.Join(unknown, " "))

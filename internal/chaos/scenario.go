@@ -27,6 +27,9 @@ type scenario struct {
 	NoRange      bool          `json:"noRange,omitempty"`
 
 	Faults []fault `json:"faults"`
+
+	// Then, in some scenarios, something changes and the job runs again.
+	Change *change `json:"change,omitempty"`
 }
 
 // bulk and search are the modes of a job.
@@ -82,7 +85,33 @@ func draw(seed uint64) scenario {
 			s.Faults = append(s.Faults, f)
 		}
 	}
+	if r.IntN(3) == 0 {
+		s.Faults = append(s.Faults, kills(r, &s)...)
+	}
+	if r.IntN(3) == 0 {
+		s.Change = &change{Touch: 1 + r.IntN(20), Delete: r.IntN(10)}
+		k := kinds[r.IntN(len(kinds))]
+		for _, f := range k.draw(r, &scenario{Mode: s.Mode}) {
+			// What the job's policies, or a disk, would have to be drawn for is left out.
+			if fits := k.search || s.Mode == bulk; fits && f.On != onManifest && f.On != onDisk && k.name != "corrupt line" {
+				f.Kind = k.name
+				s.Change.Faults = append(s.Change.Faults, f)
+			}
+		}
+		if r.IntN(2) == 0 {
+			s.Change.Faults = append(s.Change.Faults, kills(r, &s)...)
+		}
+	}
 	return s
+}
+
+// kills draws kills with their name.
+func kills(r *rand.Rand, s *scenario) []fault {
+	list := drawKills(r, s)
+	for i := range list {
+		list[i].Kind = "kill -9"
+	}
+	return list
 }
 
 func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/flue-fhir/flue/pipeline/ledger"
+	"github.com/flue-fhir/flue/sinks"
 )
 
 // result is what came of a seed.
@@ -25,7 +26,8 @@ type result struct {
 	accepted   int   // of those
 	repeated   int   // while a status URL was known
 	ambiguous  int64 // kick-offs that flue says nobody knows the fate of
-	left       int   // exports that stay at the server
+	left       int   // exports that flue could not delete
+	deltas     int   // second runs
 	noDisk     bool
 	looked     int64
 	took       time.Duration
@@ -48,13 +50,10 @@ func runSeed(ctx context.Context, o options, s scenario) (*result, error) {
 	defer func() { _ = t.close() }() // stopping at its end; what it has to tell is told
 	w := watch(filepath.Join(t.out, jobName), func() { t.injector.killAt("visible") }, t.violate)
 	r := &result{scenario: s, dir: dir}
-	err = t.untilPublished(ctx, r, w)
+	err = t.play(ctx, r, w)
 	r.looked = w.close()
 	if err != nil {
 		return nil, fmt.Errorf("seed %d: %w", s.Seed, err)
-	}
-	if err := t.examine(r); err != nil {
-		t.violate("the outcome cannot be examined: " + err.Error())
 	}
 	r.strikes, r.violations, r.noDisk = t.injector.strikes(), t.violations, t.noDisk
 	r.sent, r.accepted, r.repeated = t.kickoffs.sent, t.kickoffs.accepted, t.kickoffs.repeated
@@ -65,72 +64,35 @@ func runSeed(ctx context.Context, o options, s scenario) (*result, error) {
 	return r, nil
 }
 
-// untilPublished runs the job again and again, as its schedule would.
-func (s *site) untilPublished(ctx context.Context, r *result, w *watcher) error {
-	allowed := []int{0, 1}
-	for _, f := range s.s.Faults {
-		allowed = append(allowed, kindOf(f.Kind).codes...)
-	}
-	for len(r.tries) < 14 {
-		t, err := s.runOnce(ctx)
-		if err != nil && !t.Hung {
-			return err
-		}
-		r.tries = append(r.tries, t)
-		if err := s.disk.clear(); err != nil {
-			return err
-		}
-		w.look()
-		switch {
-		case t.Hung:
-			s.violate(fmt.Sprintf("try %d hung: killed after %v", len(r.tries), s.limit))
-			return nil
-		case t.Killed:
-			continue
-		case !slices.Contains(allowed, t.Code):
-			s.violate(fmt.Sprintf("try %d ended with exit code %d, which nothing explains", len(r.tries), t.Code))
-		}
-		if t.Code == 0 {
-			return nil
-		}
-		if w.visible() > 0 {
-			s.violate(fmt.Sprintf("try %d failed and a snapshot is visible", len(r.tries)))
-		}
-		if t.Code != 1 {
-			s.injector.lift() // what policy refuses does not come again
-		}
-	}
-	s.violate(fmt.Sprintf("nothing is published after %d tries", len(r.tries)))
-	return nil
-}
-
-// examine looks at what the last try left.
-func (s *site) examine(r *result) error {
+// play runs the job until it publishes, and again after a change, and looks at
+// what is there then.
+func (s *site) play(ctx context.Context, r *result, w *watcher) error {
 	want, err := truth(s.data, s.s.Types)
 	if err != nil {
 		return err
 	}
-	if last := r.tries[len(r.tries)-1]; last.Code == 0 {
-		bad := 0
-		for _, k := range s.injector.strikes() {
-			if k.kind == "corrupt line" {
-				bad++
-			}
+	patients := ids(want["Patient"])
+	done, err := s.untilPublished(ctx, r, w, s.s.Faults)
+	if err != nil {
+		return err
+	}
+	latest := filepath.Join(s.out, jobName, "latest")
+	if done {
+		if err := s.examine(r, latest, want); err != nil {
+			s.violate("the outcome cannot be examined: " + err.Error())
+			done = false
 		}
-		var problems []string
-		r.verdict, problems, err = judge(filepath.Join(s.out, jobName, "latest"), want, min(bad, s.s.MaxBadLines))
-		if err != nil {
+	}
+	if done && s.s.Change != nil {
+		if err := s.playChange(ctx, r, w, latest, want); err != nil {
 			return err
-		}
-		for _, p := range append(problems, s.leftovers()...) {
-			s.violate(p)
 		}
 	}
 	var logs strings.Builder
 	for _, t := range r.tries {
 		logs.Write(t.log)
 	}
-	for _, p := range s.secrets.leaks(logs.String(), ids(want["Patient"]), filepath.Join(s.state, "ledger"), s.state, s.spool, s.out, s.temp) {
+	for _, p := range s.secrets.leaks(logs.String(), patients, filepath.Join(s.state, "ledger"), s.state, s.spool, s.out, s.temp) {
 		s.violate(p)
 	}
 	return s.withLedger(func(l *ledger.Ledger, ctx context.Context) error {
@@ -143,6 +105,113 @@ func (s *site) examine(r *result) error {
 		}
 		return err
 	})
+}
+
+// playChange is the second run.
+func (s *site) playChange(ctx context.Context, r *result, w *watcher, latest string, all map[string]multiset) error {
+	first, err := readManifest(latest)
+	if err != nil {
+		return err
+	}
+	delta, err := s.alter(all, *s.s.Change)
+	if err != nil {
+		return fmt.Errorf("change resources: %w", err)
+	}
+	s.injector.arm(s.s.Change.Faults)
+	if done, err := s.untilPublished(ctx, r, w, s.s.Change.Faults); err != nil || !done {
+		return err
+	}
+	m, err := readManifest(latest)
+	if err != nil {
+		return err
+	}
+	kind, want := kindOfNext(first, s.s.Types), delta
+	if kind == sinks.Full {
+		want = all
+	} else if m.Base != first.Name || m.Previous != first.Name {
+		s.violate("the second snapshot does not rest on the first")
+	}
+	if m.Kind != kind || m.Name == first.Name {
+		s.violate(fmt.Sprintf("the second snapshot is %s, want %s", m.Kind, kind))
+		return nil
+	}
+	r.deltas++
+	if err := s.examine(r, latest, want); err != nil {
+		s.violate("the second outcome cannot be examined: " + err.Error())
+	}
+	if kind == sinks.Delta && s.s.Mode == bulk {
+		problems, err := judgeDeletions(latest, s.gone)
+		if err != nil {
+			return err
+		}
+		for _, p := range problems {
+			s.violate(p)
+		}
+	}
+	return nil
+}
+
+// triesAtMost bounds the processes until a job has published.
+const triesAtMost = 14
+
+// untilPublished runs the job again and again, as its schedule would, and
+// reports whether it published.
+func (s *site) untilPublished(ctx context.Context, r *result, w *watcher, faults []fault) (bool, error) {
+	allowed := []int{0, 1}
+	for _, f := range faults {
+		allowed = append(allowed, kindOf(f.Kind).codes...)
+	}
+	before := w.visible()
+	for range triesAtMost {
+		t, err := s.runOnce(ctx)
+		if err != nil && (t == nil || !t.Hung) {
+			return false, err
+		}
+		r.tries = append(r.tries, t)
+		if err := s.disk.clear(); err != nil {
+			return false, err
+		}
+		w.look()
+		switch {
+		case t.Hung:
+			s.violate(fmt.Sprintf("try %d hung: killed after %v", len(r.tries), s.limit))
+			return false, nil
+		case t.Killed:
+			continue
+		case !slices.Contains(allowed, t.Code):
+			s.violate(fmt.Sprintf("try %d ended with exit code %d, which nothing explains", len(r.tries), t.Code))
+		}
+		if t.Code == 0 {
+			return true, nil
+		}
+		if w.visible() > before {
+			s.violate(fmt.Sprintf("try %d failed and a snapshot is visible", len(r.tries)))
+		}
+		if t.Code != 1 {
+			s.injector.lift() // what policy refuses does not come again
+		}
+	}
+	s.violate(fmt.Sprintf("nothing is published after %d tries", triesAtMost))
+	return false, nil
+}
+
+// examine looks at what a run published and left behind.
+func (s *site) examine(r *result, latest string, want map[string]multiset) error {
+	bad := 0
+	for _, k := range s.injector.strikes() {
+		if k.kind == "corrupt line" {
+			bad++
+		}
+	}
+	v, problems, err := judge(latest, want, min(bad, s.s.MaxBadLines))
+	if err != nil {
+		return err
+	}
+	r.verdict.add(v)
+	for _, p := range append(problems, s.leftovers()...) {
+		s.violate(p)
+	}
+	return nil
 }
 
 // leftovers are files that a job must not leave beside what it published.

@@ -52,6 +52,7 @@ type site struct {
 	killed     bool
 	tries      int
 	violations []string
+	gone       []string // ids of deleted resources
 	noDisk     bool
 }
 
