@@ -189,8 +189,23 @@ func (d *decoder) wrongType(c cursor, want string) {
 	case *ast.NullNode:
 		d.fail(c, "has no value, want "+want, "give it a value or remove the key")
 	default:
-		d.fail(c, "is "+describe(c.node)+", want "+want, "")
+		d.fail(c, "is "+describe(c.node)+", want "+want, shapeHint(c.node, want))
 	}
+}
+
+// shapeHint says how what is wanted is written.
+func shapeHint(node ast.Node, want string) string {
+	if want == "a list" {
+		return "write [one, another], or each on a line of its own after a dash"
+	}
+	if want == "a mapping" {
+		return "put its keys below it, indented"
+	}
+	switch node.(type) {
+	case *ast.SequenceNode, *ast.MappingNode, *ast.MappingValueNode:
+		return "give it one value"
+	}
+	return ""
 }
 
 func (d *decoder) notedAt(path string) bool {

@@ -13,6 +13,7 @@ var (
 	secretKey = regexp.MustCompile(`(?:^|[\s{,])["']?(?:key|secret|token|patients|[A-Za-z0-9-]*(?i:authorization|token|secret|api-?key)[A-Za-z0-9-]*)["']?\s*:\s+`)
 	reference = regexp.MustCompile(`^(["']?(env:|file:)|\$\{[A-Za-z_][A-Za-z0-9_]*\}|\[\s*$|[|>][-+0-9]*\s*$|$)`)
 	userInfo  = regexp.MustCompile(`//[^/@\s]+@`)
+	query     = regexp.MustCompile(`(https?://[^\s"'?#]*[?#])[^\s"']+`)
 	material  = regexp.MustCompile(`[A-Za-z0-9+/=_-]{40,}`)
 	control   = regexp.MustCompile(`[\x00-\x08\x0b-\x1f\x7f]`)
 )
@@ -44,5 +45,6 @@ func maskSecrets(line string) string {
 			break
 		}
 	}
+	line = query.ReplaceAllString(line, "$1…")
 	return material.ReplaceAllString(userInfo.ReplaceAllString(line, "//…@"), "…")
 }

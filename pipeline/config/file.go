@@ -17,7 +17,7 @@ func fileObject() object[File] {
 }
 
 func serversField() field[File] {
-	k := names("servers by name", validName, serverObject().kind())
+	k := names("servers by name", nameForm.String(), validName, serverObject().kind())
 	return field[File]{
 		key: "servers", doc: "The FHIR servers, by names of your choice.", word: k.word, needed: true,
 		schema: k.schema, nested: serverObject().rows(),
@@ -33,7 +33,7 @@ func serversField() field[File] {
 }
 
 func jobsField() field[File] {
-	k := names("jobs by name", validName, jobObject().kind())
+	k := names("jobs by name", nameForm.String(), validName, jobObject().kind())
 	return field[File]{
 		key: "jobs", doc: "What to export from them. A job's name is also its folder below the destination.", word: k.word, needed: true,
 		schema: k.schema, nested: jobObject().rows(),

@@ -87,12 +87,12 @@ func text(word, pattern string, check func(string) (wrong, hint string)) kind[st
 }
 
 // identifier is text that people also write as a bare number, whose digits are
-// kept as they stand.
+// kept as they stand, and that YAML may take for a boolean.
 func identifier(word string, masked bool, check func(string) (wrong, hint string)) kind[string] {
 	return kind[string]{
 		word: word,
 		schema: func() schema {
-			return schema{"type": []any{"string", "integer"}}
+			return schema{"type": []any{"string", "number", "boolean"}}
 		},
 		read: func(d *decoder, c cursor) (string, bool) {
 			s, _, ok := d.scalar(c, word)
@@ -149,7 +149,7 @@ func choice[S ~string](values ...S) kind[S] {
 			if slices.Contains(words, s) {
 				return S(s), true
 			}
-			hint := "want one of " + strings.Join(words, ", ")
+			hint := ""
 			if near := closest(s, slices.Values(words)); near != "" {
 				hint = "did you mean " + near + "?"
 			}
@@ -200,7 +200,11 @@ func integer[N ~int | ~int64](least, most N) kind[N] {
 				return 0, false
 			}
 			if N(n) < least || N(n) > most || int64(N(n)) != n {
-				d.fail(c, fmt.Sprintf("is %d, want %d to %d", n, least, most), "")
+				want := fmt.Sprintf("%d to %d", least, most)
+				if least == most {
+					want = strconv.FormatInt(int64(least), 10)
+				}
+				d.fail(c, fmt.Sprintf("is %d, want %s", n, want), "")
 				return 0, false
 			}
 			return N(n), true
@@ -214,7 +218,7 @@ func duration(least, most time.Duration) kind[time.Duration] {
 	return kind[time.Duration]{
 		word: "duration",
 		schema: func() schema {
-			return orEnvironment(schema{"type": "string", "pattern": durationText.String()})
+			return orEnvironment(schema{"type": "string", "pattern": durationForm.String()})
 		},
 		read: func(d *decoder, c cursor) (time.Duration, bool) {
 			s, _, ok := d.scalar(c, "a duration")
@@ -244,7 +248,7 @@ func size(least int64) kind[int64] {
 	return kind[int64]{
 		word: "size",
 		schema: func() schema {
-			return orEnvironment(schema{"type": "string", "pattern": sizeText.String()})
+			return orEnvironment(schema{"type": "string", "pattern": sizeForm.String()})
 		},
 		read: func(d *decoder, c cursor) (int64, bool) {
 			s, _, ok := d.scalar(c, "a size")
@@ -258,7 +262,7 @@ func size(least int64) kind[int64] {
 			case err != nil:
 				d.fail(c, err.Error(), "")
 			case v < least:
-				d.fail(c, fmt.Sprintf("is smaller than %d bytes", least), "leave the key out for the default")
+				d.fail(c, "is smaller than "+sizeText(least), "leave the key out for the default")
 			default:
 				return v, true
 			}

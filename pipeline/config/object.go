@@ -233,12 +233,17 @@ type named[V any] struct {
 	at    cursor
 }
 
-// names is a mapping from checked names to values, in the order of the file.
-func names[V any](word string, check func(string) (wrong, hint string), k kind[V]) kind[[]named[V]] {
+// names is a mapping from checked names to values, in the order of the file. The
+// pattern, which may be empty, is the names' form in an editor's eyes.
+func names[V any](word, pattern string, check func(string) (wrong, hint string), k kind[V]) kind[[]named[V]] {
 	return kind[[]named[V]]{
 		word: word,
 		schema: func() schema {
-			return schema{"type": "object", "additionalProperties": k.schema(), "minProperties": 1}
+			s := schema{"type": "object", "additionalProperties": k.schema(), "minProperties": 1}
+			if pattern != "" {
+				s["propertyNames"] = schema{"pattern": pattern}
+			}
+			return s
 		},
 		read: func(d *decoder, c cursor) ([]named[V], bool) {
 			entries, ok := d.entries(c)
@@ -246,7 +251,9 @@ func names[V any](word string, check func(string) (wrong, hint string), k kind[V
 				return nil, false
 			}
 			if len(entries) == 0 {
-				d.fail(c, "is empty", "give it at least one entry")
+				if !d.notedAt(c.path) { // of a key that is no text
+					d.fail(c, "is empty", "give it at least one entry")
+				}
 				return nil, false
 			}
 			var all []named[V]
@@ -265,7 +272,7 @@ func names[V any](word string, check func(string) (wrong, hint string), k kind[V
 
 // dictionary is a mapping from checked names to text.
 func dictionary(word string, check func(string) (wrong, hint string), k kind[string]) kind[map[string]string] {
-	n := names(word, check, k)
+	n := names(word, "", check, k)
 	return kind[map[string]string]{
 		word:   word,
 		schema: n.schema,

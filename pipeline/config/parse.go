@@ -53,11 +53,11 @@ func (d *decoder) document(data []byte) (root cursor, ok bool) {
 	}
 	switch {
 	case len(data) > maxBytes:
-		return whole(fmt.Sprintf("file is longer than %d bytes", maxBytes), "this does not look like a configuration")
+		return whole("file is longer than "+sizeText(maxBytes), "this does not look like a configuration")
 	case !utf8.Valid(data):
-		return whole("file is not UTF-8 text", "")
+		return whole("file is not UTF-8 text", "save it as UTF-8; other encodings and binary files are not read")
 	case nesting(data) > maxNesting:
-		return whole("brackets are nested too deeply", "")
+		return whole("brackets are nested too deeply", "this does not look like a configuration")
 	}
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	file, err := parseYAML(data)
@@ -67,7 +67,7 @@ func (d *decoder) document(data []byte) (root cursor, ok bool) {
 	}
 	var bodies []ast.Node
 	for _, doc := range file.Docs {
-		if doc.Body != nil {
+		if _, directive := doc.Body.(*ast.DirectiveNode); doc.Body != nil && !directive {
 			bodies = append(bodies, doc.Body)
 		}
 	}
@@ -105,8 +105,13 @@ func (d *decoder) syntax(err error) {
 		return
 	}
 	message, hint := at.GetMessage(), ""
-	if strings.Contains(message, "cannot start any token") {
+	switch {
+	case strings.Contains(message, "cannot start any token"):
 		message, hint = "a character that cannot stand here", "indent with spaces, not with tabs; quote values that begin with @, `, % or the like"
+	case strings.Contains(message, "mapping value is not allowed"):
+		hint = "quote a value that holds a colon and a space; check the indentation"
+	case strings.Contains(message, "must be specified"):
+		hint = `between { } and [ ] put quotes around values with brackets or commas: "${NAME}"`
 	}
 	d.failAt(at.GetToken(), "", "not YAML: "+message, hint, false)
 }

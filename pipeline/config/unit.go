@@ -10,9 +10,9 @@ import (
 )
 
 var (
-	durationText = regexp.MustCompile(`^(?:\d+(?:\.\d+)?(?:ms|s|m|h|d|w))+$`)
+	durationForm = regexp.MustCompile(`^(?:\d+(?:\.\d+)?(?:ms|s|m|h|d|w))+$`)
 	durationPart = regexp.MustCompile(`(\d+(?:\.\d+)?)(ms|s|m|h|d|w)`)
-	sizeText     = regexp.MustCompile(`^(\d+(?:\.\d+)?) ?(B|KB|MB|GB|TB|KiB|MiB|GiB|TiB)$`)
+	sizeForm     = regexp.MustCompile(`^(\d+(?:\.\d+)?) ?(B|KB|MB|GB|TB|KiB|MiB|GiB|TiB)$`)
 
 	errRange = errors.New("is too large")
 	errForm  = errors.New("has the wrong form")
@@ -21,7 +21,7 @@ var (
 // ParseDuration reads "10m", "36h", "7d", "1h30m". A day is 24 hours and a week
 // seven days, whatever the clocks do.
 func ParseDuration(text string) (time.Duration, error) {
-	if !durationText.MatchString(text) {
+	if !durationForm.MatchString(text) {
 		return 0, errForm
 	}
 	unit := map[string]time.Duration{
@@ -45,7 +45,7 @@ func ParseDuration(text string) (time.Duration, error) {
 // ParseSize reads "256MiB" or "2GB" as bytes. Units are powers of 1024 with an
 // i and powers of 1000 without.
 func ParseSize(text string) (int64, error) {
-	m := sizeText.FindStringSubmatch(text)
+	m := sizeForm.FindStringSubmatch(text)
 	if m == nil {
 		return 0, errForm
 	}
@@ -62,4 +62,13 @@ func ParseSize(text string) (int64, error) {
 		return 0, errRange
 	}
 	return int64(math.Round(n)), nil
+}
+
+// sizeText writes a whole number of KiB, MiB or GiB as ParseSize reads it.
+func sizeText(n int64) string {
+	unit := 0
+	for ; unit < 3 && n%1024 == 0; unit++ {
+		n /= 1024
+	}
+	return strconv.FormatInt(n, 10) + [...]string{"B", "KiB", "MiB", "GiB"}[unit]
 }
