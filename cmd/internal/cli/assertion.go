@@ -107,7 +107,7 @@ func (a *app) printDecoded(jwt smart.Secret) error {
 	if err != nil {
 		return &usageError{err: err, hint: hintOf(err)}
 	}
-	fmt.Fprintln(a.sys.Stderr, "decoded, not verified: the signature was not looked at"+a.ending(claims))
+	a.say("decoded, not verified: the signature was not looked at%s", a.ending(claims))
 	return a.printJSON(assertionView{Header: header, Claims: claims})
 }
 

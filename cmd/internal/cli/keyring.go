@@ -55,7 +55,7 @@ func (k keyring) source(ctx context.Context, discovery *smart.Discovery) (smart.
 		return loadedFile(place.path, auth.KeyID)
 	}
 	if _, err := os.Stat(place.path); !errors.Is(err, fs.ErrNotExist) {
-		return loadedFile(place.path, auth.KeyID)
+		return k.generated(place.path)
 	}
 	alg := auth.Algorithm
 	if alg == "" || alg == "auto" {
@@ -75,6 +75,24 @@ func (k keyring) source(ctx context.Context, discovery *smart.Discovery) (smart.
 		return nil, err
 	}
 	return nil, &unregisteredError{server: k.server, key: key, folder: k.folder, made: true}
+}
+
+// generated is the key that an earlier run made. Its public files are written again
+// where they are gone: what is to be registered must be there.
+func (k keyring) generated(path string) (smart.KeySource, error) {
+	source, err := loadedFile(path, k.server.Auth.KeyID)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(filepath.Join(k.folder, jwksFile)); errors.Is(err, fs.ErrNotExist) {
+		keys, err := k.keys()
+		if err != nil {
+			return nil, err
+		}
+		published := keys.Published(k.app.sys.Now())
+		return source, writePublic(k.folder, keys[len(keys)-1], published)
+	}
+	return source, nil
 }
 
 // loadedFile is a key file that is read again when it changes (F12), after it

@@ -32,9 +32,9 @@ two are what a FHIR server asks for at registration. Nothing is overwritten.`,
 			if asJSON {
 				return a.printJSON(v)
 			}
-			fmt.Fprintf(a.sys.Stderr, "made a key for %s, kid %s; register %s with the server\n", v.Algorithm, v.KID, v.JWKS)
+			a.say("made a key for %s, kid %s; register %s with the server", v.Algorithm, v.KID, v.JWKS)
 			if kid != "" {
-				fmt.Fprintf(a.sys.Stderr, "a PEM file does not hold the kid: set key_id: %s beside key in jobs.yaml\n", kid)
+				a.say("a PEM file does not hold the kid: set key_id: %s beside key in jobs.yaml", kid)
 			}
 			_, err = fmt.Fprintf(a.sys.Stdout, "%s\n%s\n%s\n", v.PrivateKey, v.PublicKey, v.JWKS)
 			return err

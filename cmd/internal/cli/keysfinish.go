@@ -56,13 +56,13 @@ func (a *app) finishRotation(r rotation, o rotateOptions) error {
 	}
 	switch {
 	case len(v.Removed) > 0:
-		fmt.Fprintf(a.sys.Stderr, "removed kid %s\n", strings.Join(v.Removed, ", "))
+		a.say("removed kid %s", strings.Join(v.Removed, ", "))
 		_, err = fmt.Fprintln(a.sys.Stdout, strings.Join(v.Files, "\n"))
 	default:
-		fmt.Fprintln(a.sys.Stderr, "no key is retired: nothing was changed")
+		a.say("no key is retired: nothing was changed")
 		for _, k := range left {
 			if !k.NotAfter().IsZero() {
-				fmt.Fprintf(a.sys.Stderr, "kid %s is needed until %s\n", k.ID(), k.NotAfter().UTC().Format(time.RFC3339))
+				a.say("kid %s is needed until %s", k.ID(), k.NotAfter().UTC().Format(time.RFC3339))
 			}
 		}
 	}

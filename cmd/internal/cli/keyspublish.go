@@ -62,7 +62,7 @@ func oursSet(path string, known smart.Keys) bool {
 
 // publicError is a rotation whose public files could not be written.
 func publicError(err error) error {
-	return &usageError{message: "the private keys are rotated, their public files are not", err: err, hint: "'flue jwks print' prints the set to register"}
+	return &hintedError{message: "the private keys are rotated, their public files are not", err: err, hint: "'flue jwks print' prints the set to register"}
 }
 
 // isPEM reports whether the key file is not JSON.

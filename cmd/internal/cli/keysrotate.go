@@ -137,12 +137,11 @@ func (a *app) tellRotation(r rotation, v rotationView, pem bool) {
 	} else if len(v.Servers) > 1 {
 		set = "jwks print " + v.Servers[0]
 	}
-	w := a.sys.Stderr
-	fmt.Fprintf(w, "made kid %s for %s, the successor of kid %s\n", v.Successor, v.Algorithm, v.Replaced)
+	a.say("made kid %s for %s, the successor of kid %s", v.Successor, v.Algorithm, v.Replaced)
 	if pem {
-		fmt.Fprintf(w, "%s is a JWK Set from now on: other programs do not read it as PEM\n", r.path)
+		a.say("%s is a JWK Set from now on: other programs do not read it as PEM", r.path)
 	}
-	fmt.Fprintf(w, "now: register both keys, as 'flue %s' prints them;\n     where the server fetches them by URL, serve that set ('flue jwks serve')\n", set)
-	fmt.Fprintf(w, "%s: flue signs with %s, a run under way from its next token on\n", v.SignsFrom.Format(time.RFC3339), v.Successor)
-	fmt.Fprintf(w, "%s: kid %s is no longer needed; then 'flue keys rotate --finish %s'\n     removes it from the files, and it can be taken off the server\n", v.Retires.Format(time.RFC3339), v.Replaced, of)
+	a.say("now: register both keys, as 'flue %s' prints them; where the server fetches them by URL, serve that set ('flue jwks serve')", set)
+	a.say("%s: flue signs with %s, a run under way from its next token on", v.SignsFrom.Format(time.RFC3339), v.Successor)
+	a.say("%s: kid %s is no longer needed; then 'flue keys rotate --finish %s' removes it from the files, and it can be taken off the server", v.Retires.Format(time.RFC3339), v.Replaced, of)
 }

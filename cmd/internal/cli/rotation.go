@@ -150,7 +150,7 @@ func (r rotation) lock() (unlock func(), err error) {
 	}
 	switch {
 	case errors.Is(err, syscall.EWOULDBLOCK):
-		return nil, &usageError{message: "another rotation is changing the keys of " + filepath.Dir(r.path), hint: "try again when it has ended"}
+		return nil, &hintedError{message: "another rotation is changing the keys of " + filepath.Dir(r.path), hint: "try again when it has ended"}
 	case err != nil:
 		return nil, fmt.Errorf("lock key folder: %w", err)
 	}

@@ -55,7 +55,7 @@ server's jobs read.`,
 				}
 				return a.printJSON(v)
 			case show:
-				if err := v.grid(a.sys.Now()).write(a.sys.Stderr); err != nil {
+				if err := a.sayGrid("token", v.grid(a.sys.Now())); err != nil {
 					return err
 				}
 				_, err = fmt.Fprintln(a.sys.Stdout, string(token))
