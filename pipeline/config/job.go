@@ -103,6 +103,9 @@ func sinkObject() object[Sink] {
 			byDefault(
 				at("unmapped", "parquet: keep values that no column can hold in __unmapped, or fail the run.", choice("keep", "fail"), func(s *Sink) *string { return &s.Unmapped }),
 				func(s *Sink) *string { return &s.Unmapped }, "keep"),
+			byDefault(
+				at("drift", "parquet: add the columns of elements that no earlier snapshot of the job had (widen), or fail the run.", choice("widen", "fail"), func(s *Sink) *string { return &s.Drift }),
+				func(s *Sink) *string { return &s.Drift }, "widen"),
 		},
 		check: checkSink,
 	}
@@ -113,7 +116,7 @@ func checkSink(d *decoder, c cursor, s *Sink) {
 	switch s.Type {
 	case "ndjson":
 		d.onlyKeys(c, []string{"type", "compression", "level", "target_size"}, "for ndjson")
-		compressions, s.Unmapped = []string{"gzip", "zstd", "none"}, ""
+		compressions, s.Unmapped, s.Drift = []string{"gzip", "zstd", "none"}, "", ""
 	case "parquet":
 		compressions = []string{"zstd", "snappy", "none"}
 	default:

@@ -124,6 +124,7 @@ type Sink struct {
 	MaxColumns  int    // parquet: leaves a type; 0 means 5,000
 	MaxDepth    int    // parquet: nesting; 0 means 16
 	Unmapped    string // parquet: keep | fail
+	Drift       string // parquet: widen | fail
 }
 
 // Destination is where snapshots go.

@@ -35,6 +35,7 @@ type Sink struct {
 	Compression string // Zstd (the default), Snappy or None
 	Level       int    // of zstd, 1 to 22; 0 means 1
 	Unmapped    string // Keep (the default) or Fail
+	Drift       string // Widen (the default) or Fail
 
 	// Sort orders the rows of each row group by patient and date, which makes
 	// the rows of one patient lie together. It keeps the lines of a row group in
@@ -54,10 +55,12 @@ type Sink struct {
 	block int // bytes of a block; 0 means blockSize, tests make it small
 }
 
-// What is done with values that no column can reproduce.
+// What is done with values that no column can reproduce, and with columns that
+// the job's earlier snapshots do not have.
 const (
-	Keep = "keep" // they go to __unmapped
-	Fail = "fail" // the conversion fails with an *UnmappedError
+	Keep  = "keep"  // values go to __unmapped
+	Widen = "widen" // columns are added, and stay
+	Fail  = "fail"  // the conversion fails with an *UnmappedError, a *DriftError
 )
 
 // FHIRVersion is the version of the definitions that the columns follow.
@@ -87,6 +90,11 @@ func (s *Sink) Convert(ctx context.Context, in sinks.Input, dst sinks.Staging) (
 	case "", Keep, Fail:
 	default:
 		return sinks.Output{}, &ConfigError{Field: "unmapped", Text: "is neither keep nor fail"}
+	}
+	switch s.Drift {
+	case "", Widen, Fail:
+	default:
+		return sinks.Output{}, &ConfigError{Field: "drift", Text: "is neither widen nor fail"}
 	}
 	if s.MaxLine > mostLine {
 		return sinks.Output{}, &ConfigError{Field: "max_line", Text: "is over 1 GiB"}
@@ -120,9 +128,14 @@ func (s *Sink) columns(in sinks.Input) (*fhirjson.Tree, error) {
 	if in.Columns != nil {
 		tree.Merge(in.Columns)
 	}
+	if s.Drift == Fail {
+		if err := drift(tree, in.Earlier); err != nil {
+			return nil, err
+		}
+	}
 	if len(tree.Columns().Nodes) == 1 {
 		// A type of which nothing was ever seen: what every resource has.
-		if err := tree.UnmarshalText([]byte(in.Type + "{id,meta{lastUpdated}}")); err != nil {
+		if err := tree.UnmarshalText([]byte(nothingSeen(in.Type))); err != nil {
 			return nil, fmt.Errorf("make columns of %s: %w", in.Type, err)
 		}
 	}

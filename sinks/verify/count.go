@@ -17,7 +17,12 @@ func (c *checker) counts(context.Context) error {
 	var problems []string
 	fault := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	held := map[string]map[string]int64{} // rows by format, by type
-	var rejected, outcomes int64          // rows beside the formats
+	for _, name := range m.Sinks {
+		if isFormat(name) {
+			held[name] = map[string]int64{}
+		}
+	}
+	var rejected, outcomes int64 // rows beside the formats
 	for _, s := range c.seen {
 		format, rest, _ := strings.Cut(s.Path, "/")
 		switch {

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -149,15 +150,18 @@ func TestDamage(t *testing.T) {
 				t.Fatal(err)
 			}
 			edit(t, dir, func(m *sinks.Manifest) {
-				kept := m.Files[:0]
-				for _, f := range m.Files {
-					if !strings.HasPrefix(f.Path, "parquet/Patient/") {
-						kept = append(kept, f)
-					}
-				}
-				m.Files = kept
+				m.Files = slices.DeleteFunc(m.Files, func(f sinks.File) bool { return strings.HasPrefix(f.Path, "parquet/Patient/") })
 			})
 		}, "counts rebuild", "parquet has no file of it, 60 rows were published"},
+		{"a sink that is gone", func(t *testing.T, dir string) {
+			if err := os.RemoveAll(filepath.Join(dir, "ndjson")); err != nil {
+				t.Fatal(err)
+			}
+			edit(t, dir, func(m *sinks.Manifest) {
+				m.Sinks = []string{"ndjson", "parquet"}
+				m.Files = slices.DeleteFunc(m.Files, func(f sinks.File) bool { return strings.HasPrefix(f.Path, "ndjson/") })
+			})
+		}, "counts", "ndjson has no file of it, 60 rows were published"},
 		{"F32: a path that leads out", change(func(m *sinks.Manifest) { m.Files[0].Path = "../../x" }), "manifest files", "is no path of a file"},
 		{"a file listed twice", change(func(m *sinks.Manifest) { m.Files = append(m.Files, m.Files[0]) }), "manifest", "is listed twice"},
 		{"no version", change(func(m *sinks.Manifest) { m.Version = 0 }), "manifest", "it has no version"},

@@ -74,6 +74,7 @@ configuration is read.`,
 	f.StringVar(&o.ndjson.Compression, "ndjson-compression", "gzip", "gzip, zstd or none")
 	f.IntVar(&o.ndjson.Level, "ndjson-level", 0, "level of gzip or zstd, 1 to 9; 0 means the default")
 	f.StringVar(&o.parquet.Unmapped, "unmapped", "keep", "values that no Parquet column can hold: keep them in __unmapped, or fail")
+	f.StringVar(&o.parquet.Drift, "drift", "widen", "elements that no earlier snapshot of the job had: widen the Parquet schema, or fail")
 	f.Var(&o.target, "target-size", "bytes of one output file, about (default 256MiB)")
 	f.Var(&o.maxLine, "max-line", "bytes of one resource (default 64MiB)")
 	f.Int64Var(&o.maxBadLines, "max-bad-lines", 0, "lines that are no resources, and go to quarantine, before the conversion fails")
@@ -83,7 +84,7 @@ configuration is read.`,
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print errors only")
 	f.BoolVar(&o.asJSON, "json", false, "print the summary as JSON on stdout")
 	for flag, words := range map[string][]string{
-		"sink": {"parquet", "ndjson"}, "unmapped": {"keep", "fail"},
+		"sink": {"parquet", "ndjson"}, "unmapped": {"keep", "fail"}, "drift": {"widen", "fail"},
 		"parquet-compression": {"zstd", "snappy", "none"}, "ndjson-compression": {"gzip", "zstd", "none"},
 	} {
 		a.must(c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)))
@@ -122,6 +123,7 @@ func (o *convertOptions) asJob() (config.Job, error) {
 		words("parquet-compression", o.parquet.Compression, "zstd", "snappy", "none"),
 		words("ndjson-compression", o.ndjson.Compression, "gzip", "zstd", "none"),
 		words("unmapped", o.parquet.Unmapped, "keep", "fail"),
+		words("drift", o.parquet.Drift, "widen", "fail"),
 		level("parquet-level", o.parquet.Level, 22, o.parquet.Compression),
 		level("ndjson-level", o.ndjson.Level, 9, o.ndjson.Compression),
 	)

@@ -109,6 +109,7 @@ func writeFacts(b *strings.Builder, m *sinks.Manifest, location string) {
 	if len(m.Scopes.Missing) > 0 {
 		fact("missing", "not granted: "+strings.Join(m.Scopes.Missing, " "))
 	}
+	writeLosses(fact, m.Types)
 	for _, w := range m.Warnings {
 		times := ""
 		if w.Count > 1 {
