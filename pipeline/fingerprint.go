@@ -40,11 +40,13 @@ func planFingerprint(request string, j config.Job, latest string, override time.
 		Request     string
 		Types       []string
 		SinceLast   bool
+		Lenient     bool `json:",omitempty"`
+		Post        bool `json:",omitempty"`
 		Sinks       []config.Sink
 		Destination config.Destination
 		Latest      string
 		Override    time.Time
-	}{request, sorted(e.Types), e.Since.Last, j.Sinks, j.Destination, latest, override.UTC()})
+	}{request, sorted(e.Types), e.Since.Last, e.Lenient, e.Post, j.Sinks, j.Destination, latest, override.UTC()})
 }
 
 // request is the fingerprint of what the job asks for: of a conversion, the files

@@ -330,6 +330,7 @@ func (x *execution) manifest(ctx context.Context, counts []sinks.TypeCount, deli
 		Request: sinks.Request{
 			Mode: e.Mode, Level: e.Level, Group: e.Group, Types: p.Types, Since: timeOrNil(p.Since),
 			Elements: e.Elements, TypeFilters: e.TypeFilters, Ignored: p.Ignored, Fingerprint: p.Request,
+			Until: timeOrNil(e.Until), Patients: len(e.Patients), Extra: e.Extra, Lenient: e.Lenient, Post: e.Post,
 			Inputs: x.r.Asked,
 		},
 		Scopes:          p.Scopes,

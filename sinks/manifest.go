@@ -68,16 +68,21 @@ type Server struct {
 // Request is what the job asked for. Fingerprint binds the watermarks to it
 // (I2): server, level, group, patients, filters and elements, not the time.
 type Request struct {
-	Mode        string     `json:"mode"` // bulk | search | files
-	Level       string     `json:"level,omitempty"`
-	Group       string     `json:"group,omitempty"`
-	Types       []string   `json:"types,omitempty"`
-	Since       *time.Time `json:"since,omitempty"`
-	Elements    []string   `json:"elements,omitempty"`
-	TypeFilters []string   `json:"typeFilters,omitempty"`
-	Ignored     []string   `json:"ignored,omitempty"` // parameters that the server said it ignored
-	Fingerprint string     `json:"fingerprint"`
-	Inputs      []string   `json:"inputs,omitempty"` // files: the files and folders as they were named
+	Mode        string            `json:"mode"` // bulk | search | files
+	Level       string            `json:"level,omitempty"`
+	Group       string            `json:"group,omitempty"`
+	Types       []string          `json:"types,omitempty"`
+	Since       *time.Time        `json:"since,omitempty"`
+	Elements    []string          `json:"elements,omitempty"`
+	TypeFilters []string          `json:"typeFilters,omitempty"`
+	Until       *time.Time        `json:"until,omitempty"`
+	Patients    int               `json:"patients,omitempty"` // how many were named; never which (I7)
+	Extra       map[string]string `json:"extra,omitempty"`    // further parameters
+	Lenient     bool              `json:"lenient,omitempty"`
+	Post        bool              `json:"post,omitempty"`
+	Ignored     []string          `json:"ignored,omitempty"` // parameters that the server said it ignored
+	Fingerprint string            `json:"fingerprint"`
+	Inputs      []string          `json:"inputs,omitempty"` // files: the files and folders as they were named
 }
 
 // Scopes are the OAuth scopes of the run.

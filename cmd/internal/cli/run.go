@@ -16,7 +16,7 @@ import (
 func (a *app) runCommand() *cobra.Command {
 	var options pipeline.Options
 	var asJSON bool
-	var since string
+	var export exportFlags
 	c := &cobra.Command{
 		Use:     "run JOB",
 		Short:   "Run a job once and publish its snapshot",
@@ -31,6 +31,7 @@ The summary goes to stdout. Progress goes to stderr: a live picture on a termina
 JSON object a line elsewhere.`,
 		Example: `  flue run nightly
   flue run nightly --full        # do not start from the last snapshot's watermark
+  flue run nightly --type Condition --type-filter 'Condition?clinical-status=active'
   flue run nightly --json | jq .manifest.types`,
 		Args:              exactly("JOB"),
 		ValidArgsFunction: a.completeJobs,
@@ -43,12 +44,8 @@ JSON object a line elsewhere.`,
 			if err != nil {
 				return err
 			}
-			if since != "" {
-				t, err := parseInstant(since)
-				if err != nil {
-					return &usageError{message: "--since: " + err.Error(), hint: "write a date, or a time with its offset: 2026-01-31T00:00:00Z"}
-				}
-				job.Export.Since = config.Since{Time: t}
+			if job.Export, err = export.apply(c, job.Export); err != nil {
+				return err
 			}
 			options.Trigger = "manual"
 			return a.runJob(c.Context(), f, job, options, asJSON)
@@ -57,7 +54,7 @@ JSON object a line elsewhere.`,
 	flags := c.Flags()
 	flags.BoolVar(&options.Fresh, "fresh", false, "start anew even where a failed run could be resumed")
 	flags.BoolVar(&options.Full, "full", false, "ignore the watermarks: everything, and a new chain of snapshots")
-	flags.StringVar(&since, "since", "", "ask for changes since this instant instead of what the job says")
+	export.add(c)
 	flags.BoolVar(&asJSON, "json", false, "print the summary as JSON on stdout")
 	return c
 }
