@@ -18,6 +18,7 @@ type kickoffs struct {
 	sent     int // requests that reached the server
 	accepted int
 	repeated int // while the ledger knew a status URL
+	files    int // of the manifest that went out last
 }
 
 // arrived looks into the ledger before a kick-off is handled.
@@ -53,6 +54,13 @@ func (k *kickoffs) serve(s *site, next http.Handler, w http.ResponseWriter, r *h
 		k.mu.Unlock()
 	}
 	got.send(w)
+}
+
+// listed notes how many files a manifest lists.
+func (k *kickoffs) listed(files int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.files = files
 }
 
 // withLedger opens the ledger of the site, when there is one yet.

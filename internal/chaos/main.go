@@ -110,6 +110,12 @@ func run(ctx context.Context, o options) (err error) {
 	switch o.campaign {
 	case "faults":
 		err = faultCampaign(ctx, o)
+	case "kills":
+		err = killCampaign(ctx, o)
+	case "cut":
+		err = cutCampaign(ctx, o)
+	case "small-files":
+		err = smallFilesCampaign(ctx, o)
 	default:
 		return fmt.Errorf("-campaign: there is no %q", o.campaign)
 	}

@@ -29,6 +29,7 @@ func (in *injector) serveStatus(w http.ResponseWriter, r *http.Request) {
 	var m wireManifest
 	if got.status == http.StatusOK && json.Unmarshal(got.body, &m) == nil && len(m.Output) > 0 {
 		in.edit(&m, "http://"+r.Host+r.URL.RequestURI(), r.URL.Query().Get("page") == "")
+		in.site.kickoffs.listed(len(m.Output))
 		if text, err := json.Marshal(m); err == nil {
 			got.body = text
 		}

@@ -25,6 +25,7 @@ type try struct {
 	peak   int64  // resident bytes
 	cpu    time.Duration
 	events map[string]time.Duration // when each kind of event came first
+	last   string                   // state of the last event
 }
 
 // event is a line of the log of `flue run`.
@@ -78,6 +79,7 @@ func (s *site) runOnce(ctx context.Context, args ...string) (*try, error) {
 		t.log = append(t.log, line...)
 		var e event
 		if json.Unmarshal(line, &e) == nil && e.name() != "" {
+			t.last = e.State
 			if _, seen := t.events[e.name()]; !seen {
 				t.events[e.name()] = time.Since(begun)
 			}

@@ -129,11 +129,11 @@ func (s *site) serve(ctx context.Context) error {
 		PageSize: s.s.PageSize, MaxPageSize: s.s.PageSize, NoGzip: s.s.NoGzip, NoRange: s.s.NoRange,
 	}
 	s.injector = newInjector(s, s.sandbox.Handler(), s.s.Faults)
-	main, err := listen(s.injector)
+	main, err := listen(s.injector, nil)
 	if err != nil {
 		return errors.Join(err, data.Close())
 	}
-	other, err := listen(http.HandlerFunc(s.injector.away))
+	other, err := listen(http.HandlerFunc(s.injector.away), nil)
 	if err != nil {
 		return errors.Join(err, main.stop(), data.Close())
 	}
@@ -154,10 +154,14 @@ type listener struct {
 	stop func() error
 }
 
-func listen(h http.Handler) (*listener, error) {
+// listen serves on a free port; wrap, which may be nil, gets every connection.
+func listen(h http.Handler, wrap func(net.Conn) net.Conn) (*listener, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
+	}
+	if wrap != nil {
+		l = &wrapping{l, wrap}
 	}
 	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
 	done := make(chan error, 1)
@@ -169,6 +173,20 @@ func listen(h http.Handler) (*listener, error) {
 		}
 		return err
 	}}, nil
+}
+
+// wrapping is a listener whose connections are wrapped.
+type wrapping struct {
+	net.Listener
+	wrap func(net.Conn) net.Conn
+}
+
+func (w *wrapping) Accept() (net.Conn, error) {
+	c, err := w.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return w.wrap(c), nil
 }
 
 // config is the site's jobs.yaml.

@@ -19,6 +19,9 @@ import (
 	"github.com/flue-fhir/flue/sinks/parquet/rebuild"
 )
 
+// exportLog is the snapshot's log of the export.
+const exportLog = "log.ndjson"
+
 // multiset counts texts.
 type multiset map[string]int
 
@@ -117,7 +120,7 @@ func judge(dir string, want map[string]multiset, bad int) (v verdict, problems [
 		format, _, _ := strings.Cut(f.Path, "/")
 		n := int64(0)
 		switch {
-		case filepath.Base(path) == "schema.json", f.Path == "log.ndjson":
+		case filepath.Base(path) == "schema.json", f.Path == exportLog:
 			continue
 		case format == "deleted":
 			continue // see judgeDeletions
@@ -253,20 +256,37 @@ func quarantined(path string) (list []string, err error) {
 }
 
 // readLines adds the lines of a published NDJSON file to the set.
-func readLines(path string, set multiset) (n int64, err error) {
-	f, err := os.Open(path)
+func readLines(path string, set multiset) (int64, error) {
+	return eachResource(path, func(line []byte) error {
+		set[string(line)]++
+		return nil
+	})
+}
+
+// readRows adds the canonical form of a Parquet file's resources to the set.
+func readRows(path string, set multiset) (int64, error) {
+	return eachRow(path, func(json []byte) error {
+		text, err := rebuild.Canonical(nil, json)
+		set[string(text)]++
+		return err
+	})
+}
+
+// eachResource reads the lines of a published NDJSON file.
+func eachResource(path string, f func(line []byte) error) (n int64, err error) {
+	file, err := os.Open(path)
 	if err != nil {
 		return 0, err
 	}
-	defer f.Close()
-	var r io.Reader = f
+	defer file.Close()
+	var r io.Reader = file
 	switch filepath.Ext(path) {
 	case ".gz":
-		if r, err = gzip.NewReader(f); err != nil {
+		if r, err = gzip.NewReader(file); err != nil {
 			return 0, err
 		}
 	case ".zst":
-		d, err := zstd.NewReader(f)
+		d, err := zstd.NewReader(file)
 		if err != nil {
 			return 0, err
 		}
@@ -274,27 +294,24 @@ func readLines(path string, set multiset) (n int64, err error) {
 		r = d
 	}
 	return n, eachLine(r, func(line []byte) error {
-		set[string(line)]++
 		n++
-		return nil
+		return f(line)
 	})
 }
 
-// readRows adds the canonical form of a Parquet file's resources to the set.
-func readRows(path string, set multiset) (n int64, err error) {
-	f, err := os.Open(path)
+// eachRow reads the rows of a Parquet file as JSON.
+func eachRow(path string, f func(json []byte) error) (n int64, err error) {
+	file, err := os.Open(path)
 	if err != nil {
 		return 0, err
 	}
-	defer f.Close()
-	info, err := f.Stat()
+	defer file.Close()
+	info, err := file.Stat()
 	if err != nil {
 		return 0, err
 	}
-	return n, rebuild.Rebuild(f, info.Size(), func(json []byte) error {
-		text, err := rebuild.Canonical(nil, json)
-		set[string(text)]++
+	return n, rebuild.Rebuild(file, info.Size(), func(json []byte) error {
 		n++
-		return err
+		return f(json)
 	})
 }

@@ -108,7 +108,7 @@ func complete(dir string) error {
 			return fmt.Errorf("%s is not what the manifest says", f.Path)
 		}
 	}
-	known := map[string]bool{"manifest.json": true, "log.ndjson": true}
+	known := map[string]bool{"manifest.json": true}
 	for _, f := range m.Files {
 		known[filepath.FromSlash(f.Path)] = true
 	}
