@@ -72,7 +72,7 @@ verify: the signature is not looked at.`,
 			return a.printJSON(v)
 		},
 	}
-	o.signing(c)
+	o.signing(a, c)
 	f := c.Flags()
 	f.BoolVar(&decode, "decode", false, "print header and claims, of the JWT given or of one signed now")
 	f.BoolVar(&asJSON, "json", false, "print one JSON object")

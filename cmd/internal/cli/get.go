@@ -60,7 +60,7 @@ pass by itself (429, 5xx, the network).`,
 			return a.get(c.Context(), conn, u, accept, asJSON)
 		},
 	}
-	o.requesting(c)
+	o.requesting(a, c)
 	f := c.Flags()
 	f.StringVar(&accept, "accept", "application/fhir+json", "media type to ask for")
 	f.BoolVar(&asJSON, "json", false, "say on stderr what was answered, as one JSON object")

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/flue-fhir/flue/smart"
@@ -27,21 +28,42 @@ func (z *authorizer) checkJKU(ctx context.Context, jku string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	want := key.PublicJWK()
+	keys, err := z.keys.keys()
+	if err != nil {
+		return "", err
+	}
+	wanted := smart.Keys{key}
+	for _, k := range keys {
+		if state, _ := stateOfKey(keys, k, z.now()); state == keyWaits {
+			wanted = append(wanted, k) // its time comes without another check
+		}
+	}
+	var kids []string
+	for _, want := range wanted {
+		if err := z.inSet(set, want.PublicJWK()); err != nil {
+			return "", err
+		}
+		kids = append(kids, want.ID())
+	}
+	text := "has kid " + strings.Join(kids, " and ")
+	if age != "" {
+		text += ", Cache-Control " + age
+	}
+	return text, nil
+}
+
+// inSet looks for a key in a published set, by kid and by what it is.
+func (z *authorizer) inSet(set smart.JWKS, want smart.JWK) error {
 	for _, have := range set.Keys {
 		switch {
 		case have.Kid != want.Kid:
 		case have.Thumbprint() != want.Thumbprint():
-			return "", &jkuError{message: fmt.Sprintf("the set has another key under the kid %s", want.Kid), hint: "publish what 'flue jwks print " + z.server.Name + "' prints"}
+			return &jkuError{message: fmt.Sprintf("the set has another key under the kid %s", want.Kid), hint: "publish what 'flue jwks print " + z.server.Name + "' prints"}
 		default:
-			text := fmt.Sprintf("has kid %s", want.Kid)
-			if age != "" {
-				text += ", Cache-Control " + age
-			}
-			return text, nil
+			return nil
 		}
 	}
-	return "", &jkuError{message: fmt.Sprintf("the set does not have the kid %s", want.Kid), hint: "publish what 'flue jwks print " + z.server.Name + "' prints, or serve it with 'flue jwks serve'"}
+	return &jkuError{message: fmt.Sprintf("the set does not have the kid %s", want.Kid), hint: "publish what 'flue jwks print " + z.server.Name + "' prints, or serve it with 'flue jwks serve'"}
 }
 
 // fetchJKU reads a key set, and its Cache-Control.

@@ -14,6 +14,7 @@ import (
 type rotateOptions struct {
 	file   string // --key
 	kid    string // of the successor
+	oldKID string // of the key in a PEM file that no server of the configuration has
 	alg    string // of the key to replace
 	maxAge time.Duration
 	finish bool
@@ -50,7 +51,7 @@ Keys from the environment or in the configuration itself cannot be rotated by fl
 					return err
 				}
 			}
-			r, err := a.rotation(args, o.file)
+			r, err := a.rotation(args, o)
 			if err != nil {
 				return err
 			}
@@ -68,6 +69,7 @@ Keys from the environment or in the configuration itself cannot be rotated by fl
 	f := c.Flags()
 	f.StringVar(&o.file, "key", "", "private key file instead of a server's")
 	f.StringVar(&o.kid, "kid", "", "kid of the successor (default: its thumbprint)")
+	f.StringVar(&o.oldKID, "old-kid", "", "with --key: kid of the key in a PEM file (default: its thumbprint)")
 	f.StringVar(&o.alg, "alg", "", "algorithm of the key to replace, where the file has keys of several")
 	f.DurationVar(&o.maxAge, "max-age", 24*time.Hour, "how long until the successor signs")
 	f.BoolVar(&o.finish, "finish", false, "remove the keys whose time has passed")

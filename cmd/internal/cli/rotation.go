@@ -19,6 +19,7 @@ import (
 type rotation struct {
 	path      string
 	servers   []config.Server // none with --key
+	kid       string          // with --key: of the key in a PEM file
 	generated bool            // flue made the file: the public files beside it are flue's as well
 }
 
@@ -33,15 +34,23 @@ func (r rotation) names() string {
 
 // rotation finds the file of the servers that are named and refuses what cannot be
 // rotated safely.
-func (a *app) rotation(names []string, file string) (rotation, error) {
-	if file != "" {
-		if len(names) > 0 {
-			return rotation{}, &usageError{message: "--key names a file, and " + names[0] + " a server", hint: "give one of them"}
-		}
-		r := rotation{path: file}
-		return r, r.writable()
+func (a *app) rotation(names []string, o rotateOptions) (rotation, error) {
+	switch {
+	case o.file != "" && len(names) > 0:
+		return rotation{}, &usageError{message: "--key names a file, and " + names[0] + " a server", hint: "give one of them"}
+	case o.file == "" && o.oldKID != "":
+		return rotation{}, &usageError{message: "--old-kid belongs to --key", hint: "a server's kid is in the configuration"}
 	}
 	f, err := a.load()
+	if o.file != "" {
+		r := rotation{path: o.file, kid: o.oldKID}
+		if err == nil {
+			if err := a.unclaimed(f, r); err != nil {
+				return rotation{}, err
+			}
+		}
+		return r, r.writable()
+	}
 	if err != nil {
 		return rotation{}, a.orKeyFile(err)
 	}
@@ -79,6 +88,19 @@ func (a *app) rotation(names []string, file string) (rotation, error) {
 		return rotation{}, err
 	}
 	return r, a.alone(f, r)
+}
+
+// unclaimed refuses to rotate a file by its path that is the key of a server: its name
+// says which kid the server knows, and who has to know the successor.
+func (a *app) unclaimed(f *config.File, r rotation) error {
+	for _, name := range serverNames(f) {
+		if s := f.Servers[name]; s.Auth.Type == config.SMART {
+			if place := a.ring(f, s).place(); place.path != "" && sameFile(place.path, r.path) {
+				return &usageError{message: "the file is the key of server " + name, hint: "rotate it by its name: 'flue keys rotate " + name + "'"}
+			}
+		}
+	}
+	return nil
 }
 
 // alone refuses to rotate the key of registrations that were not named: another
@@ -163,6 +185,13 @@ func (r rotation) load() (smart.Keys, error) {
 	keys, err := smart.LoadKeysFile(r.path)
 	if err != nil {
 		return nil, err
+	}
+	if r.kid != "" && keys.Find(r.kid) == nil {
+		key, err := smart.LoadKeyFile(r.path, r.kid)
+		if err != nil {
+			return nil, &usageError{message: "--old-kid", err: err, hint: hintOf(err)}
+		}
+		keys = smart.Keys{key}
 	}
 	var named string
 	for _, s := range r.servers {

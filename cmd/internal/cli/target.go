@@ -30,7 +30,7 @@ type serverFlags struct {
 }
 
 // signing gives the command the flags of a client that signs assertions.
-func (o *serverFlags) signing(c *cobra.Command) {
+func (o *serverFlags) signing(a *app, c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&o.url, "url", "", "FHIR base URL of a server that is not in the configuration")
 	f.StringVar(&o.clientID, "client-id", "", "client id that the server gave at registration")
@@ -39,6 +39,7 @@ func (o *serverFlags) signing(c *cobra.Command) {
 	f.StringVar(&o.kid, "kid", "", "kid to sign with (default: the key's own, else its thumbprint)")
 	f.StringVar(&o.alg, "alg", "auto", "signature algorithm")
 	f.StringVar(&o.jku, "jku", "", "URL of the registered key set, for the assertion's header")
+	a.must(c.RegisterFlagCompletionFunc("alg", cobra.FixedCompletions(algorithms(), cobra.ShellCompDirectiveNoFileComp)))
 	f.DurationVar(&o.lifetime, "lifetime", 0, "lifetime of an assertion (default 4m)")
 	f.BoolVar(&o.allowHTTP, "allow-http", false, "permit plain http to another machine")
 	f.StringVar(&o.tls.CA, "ca", "", "PEM file of certificate authorities to trust beside the system's")
@@ -47,8 +48,8 @@ func (o *serverFlags) signing(c *cobra.Command) {
 }
 
 // granting gives the command the flags of a client that asks for tokens.
-func (o *serverFlags) granting(c *cobra.Command) {
-	o.signing(c)
+func (o *serverFlags) granting(a *app, c *cobra.Command) {
+	o.signing(a, c)
 	f := c.Flags()
 	f.StringArrayVar(&o.scopes, "scope", nil, "scope to ask for (repeatable; default: what the server's jobs read)")
 	f.StringVar(&o.secret, "secret", "", "client secret instead of a key: env:NAME or file:PATH")
@@ -56,8 +57,8 @@ func (o *serverFlags) granting(c *cobra.Command) {
 }
 
 // requesting gives the command the flags of a client that sends FHIR requests.
-func (o *serverFlags) requesting(c *cobra.Command) {
-	o.granting(c)
+func (o *serverFlags) requesting(a *app, c *cobra.Command) {
+	o.granting(a, c)
 	f := c.Flags()
 	f.StringVar(&o.bearer, "bearer", "", "an access token that somebody gave you: env:NAME or file:PATH")
 	f.StringArrayVarP(&o.headers, "header", "H", nil, "further header for the server, 'Name: value' (repeatable; the value may be env:NAME or file:PATH)")

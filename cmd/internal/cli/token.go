@@ -64,7 +64,7 @@ server's jobs read.`,
 			return v.grid(a.sys.Now()).write(a.sys.Stdout)
 		},
 	}
-	o.granting(c)
+	o.granting(a, c)
 	f := c.Flags()
 	f.BoolVar(&show, "show", false, "print the token")
 	f.BoolVar(&asJSON, "json", false, "print one JSON object")
