@@ -148,6 +148,9 @@ type Body struct {
 	MediaType string
 	Offset    int64 // where the bytes start: what was asked for, or 0 when the server cannot resume
 	Length    int64 // of the whole body as sent; -1 when unknown
+	// Endless says that nothing but the end of the connection ends the body: no
+	// length, no chunks, no HTTP/2. A cut is not to be told from its end (F33).
+	Endless bool
 	// Validator is to be kept with the bytes and given to Open with an offset: a
 	// strong ETag or Last-Modified, and the codings it belongs to. "" when the server
 	// cannot resume.

@@ -136,6 +136,7 @@ func (o *opening) whole(resp *http.Response) (*Body, error) {
 		ReadCloser: buffered{br, resp.Body}, Encoding: encoding,
 		Length: resp.ContentLength, MediaType: mediaType(resp.Header), Validator: validatorOf(resp.Header, encoding, resp.ContentLength).String(),
 	}
+	b.Endless = resp.ContentLength < 0 && resp.ProtoMajor == 1 && len(resp.TransferEncoding) == 0 && !resp.Uncompressed
 	if resp.Uncompressed { // a transport took the compression off: no length, no range of it
 		b.Encoding, b.Length, b.Validator = "", -1, ""
 	}

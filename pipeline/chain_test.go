@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -100,18 +101,34 @@ func TestRunFromTheFuture(t *testing.T) {
 	}
 }
 
-// A delta with nothing in it has an empty list of files, not null: its readers
-// walk over it.
-func TestEmptyDeltaListsNoFiles(t *testing.T) {
-	s := newExportServer(t)
-	s.population(1, 2, "Patient", "Observation")
-	w := newWorld(t, s)
-	w.run(t, Options{})
-	s.mu.Lock()
-	s.output = nil
-	s.mu.Unlock()
-	w.run(t, Options{})
-	if m := w.latest(t); m.Files == nil || len(m.Files) > 0 {
-		t.Errorf("files = %#v, want an empty list", m.Files)
+// F33: a body that ends with its connection, and of which nothing else tells where
+// its end is, may have been cut. It is published with a warning, and the watermark
+// does not move.
+func TestF33EndNotProved(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		set  func(*exportFile)
+		want bool // the type came whole
+	}{
+		{"nothing tells", func(*exportFile) {}, false},
+		{"the manifest counts", func(f *exportFile) { f.count = 0 }, true},
+		{"gzip", func(f *exportFile) { f.gzip = true }, true},
+		{"the server says where it ends", func(f *exportFile) { f.endless = false }, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newExportServer(t)
+			s.population(1, 2, "Patient", "Observation")
+			for i := range s.output {
+				s.output[i].endless, s.output[i].count = true, -1
+				test.set(&s.output[i])
+			}
+			w := newWorld(t, s)
+			m := w.run(t, Options{}).Manifest
+			w.publishedAll(t, s)
+			warned := slices.ContainsFunc(m.Warnings, func(w sinks.Warning) bool { return w.Code == "end-not-proved" })
+			if _, moved := m.Watermarks["Patient"]; moved != test.want || warned == test.want {
+				t.Errorf("watermark moved: %t, warned: %t, want %t and %t", moved, warned, test.want, !test.want)
+			}
+		})
 	}
 }

@@ -322,7 +322,7 @@ func (s *bulkSource) fetch(ctx context.Context, t ledger.Task, l *spool.Landing)
 		s.x.obs.count(func(p *Progress) { p.BytesRead += int64(n) })
 	})
 	defer r.stop()
-	err = l.Copy(ctx, spool.Source{Body: r, Encoding: body.Encoding, Offset: body.Offset, Length: body.Length, Validator: body.Validator})
+	err = l.Copy(ctx, spool.Source{Body: r, Encoding: body.Encoding, Offset: body.Offset, Length: body.Length, Endless: body.Endless, Validator: body.Validator})
 	got = body.Offset + r.read
 	if cerr := body.Close(); err == nil && cerr != nil {
 		err = cerr

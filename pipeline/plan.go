@@ -208,9 +208,9 @@ func (p plan) incremental() bool { return !p.Since.IsZero() }
 
 // watermarks computes those of the snapshot: types that came whole get the
 // run's mark, the others keep what the chain has for them, or have none (I2). A
-// full run keeps nothing: its chain begins with it. failed says that the server
-// reported errors: where the job names no types, they may be about one of which
-// nothing came.
+// full run keeps nothing: its chain begins with it. failed says that the
+// server reported errors, or that a body may have been cut: where the job names no
+// types, that may be about one of which nothing came.
 func (p plan) watermarks(mark time.Time, counts []sinks.TypeCount, failed bool) map[string]time.Time {
 	marks := map[string]time.Time{}
 	maps.Copy(marks, p.Earlier)

@@ -343,7 +343,7 @@ func (x *execution) manifest(ctx context.Context, counts []sinks.TypeCount, deli
 	for _, s := range x.r.Sinks {
 		m.Sinks = append(m.Sinks, s.Name())
 	}
-	m.Watermarks = p.watermarks(mark(run.TransactionTime, run.KickoffDate, run.Started, e.Until, x.r.Job.Policies.Overlap), counts, reported(deliveries) > 0)
+	m.Watermarks = p.watermarks(mark(run.TransactionTime, run.KickoffDate, run.Started, e.Until, x.r.Job.Policies.Overlap), counts, reported(deliveries) > 0 || !proved(deliveries))
 	repeated := map[string]bool{}
 	for _, rec := range conversions {
 		if rec.Sink == extras {

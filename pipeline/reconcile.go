@@ -14,6 +14,10 @@ import (
 // that name none, and are no resources.
 const untyped = "unknown"
 
+// unproved is the reason of a type that came in a body of which nothing says that
+// it was not cut (F33).
+const unproved = "end not proved"
+
 // delivery is a landed body as the reconciliation sees it.
 type delivery struct {
 	task ledger.Task
@@ -45,12 +49,17 @@ func reconcile(a account) ([]sinks.TypeCount, error) {
 	}
 	declared := map[string]int64{}
 	uncounted := map[string]bool{}
-	everyOutcome := false // an error that is not said to be of one type
+	every := "" // why no type came whole
 	var lines, resources int64
 	for _, d := range a.deliveries {
 		switch d.task.Kind {
 		case kindError, kindDeleted:
-			everyOutcome = everyOutcome || errorsOf(d.info) > 0
+			switch {
+			case errorsOf(d.info) > 0:
+				every = "error outcome"
+			case d.info.Unproved:
+				every = cmp.Or(every, unproved)
+			}
 			continue
 		}
 		lines += d.info.Lines
@@ -73,7 +82,7 @@ func reconcile(a account) ([]sinks.TypeCount, error) {
 		if errorsOf(d.info) > 0 {
 			c.Complete, c.Reason = false, "error outcome"
 			if home == untyped {
-				everyOutcome = true
+				every = "error outcome"
 			}
 		}
 		if d.task.Type != "" && d.task.Kind == kindOutput {
@@ -82,6 +91,9 @@ func reconcile(a account) ([]sinks.TypeCount, error) {
 			} else {
 				declared[d.task.Type] += d.task.Count
 			}
+		}
+		if d.info.Unproved {
+			c.Complete, c.Reason = false, unproved
 		}
 		if d.task.Kind == kindOutput && miscounted(d) {
 			c.Complete, c.Reason = false, "count mismatch"
@@ -125,9 +137,9 @@ func reconcile(a account) ([]sinks.TypeCount, error) {
 			c.Losses.Add(v.Losses)
 		}
 	}
-	if everyOutcome {
+	if every != "" {
 		for _, c := range counts {
-			c.Complete, c.Reason = false, cmp.Or(reasonUnless(c.Reason, "none"), "error outcome")
+			c.Complete, c.Reason = false, cmp.Or(reasonUnless(c.Reason, "none"), every)
 		}
 	}
 
@@ -189,6 +201,11 @@ func reported(deliveries []delivery) (n int64) {
 	return n
 }
 
+// proved reports whether every body is known to have come to its end (F33).
+func proved(deliveries []delivery) bool {
+	return !slices.ContainsFunc(deliveries, func(d delivery) bool { return d.info.Unproved })
+}
+
 func reasonUnless(reason, not string) string {
 	if reason == not {
 		return ""
@@ -213,6 +230,9 @@ func (x *execution) judge(deliveries []delivery, counts []sinks.TypeCount) error
 	var published int64
 	for _, c := range counts {
 		published += c.Published
+		if c.Reason == unproved {
+			x.warn("end-not-proved", "files of "+c.Type+" came without length, count, compression or a mark of their end: that they are whole cannot be checked, and the next run asks for all of it again", 1)
+		}
 		if c.Reason == "count mismatch" {
 			x.warn("count-mismatch", "the server announced another number of "+c.Type+" than it sent", 1)
 		}

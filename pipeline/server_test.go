@@ -56,6 +56,8 @@ type exportFile struct {
 	count  int // -1: not told; 0: counted
 	gzip   bool
 	noETag bool
+	// endless ends the body with the connection and by nothing else.
+	endless bool
 }
 
 func newExportServer(t testing.TB) *exportServer {
@@ -215,6 +217,14 @@ func (s *exportServer) file(w http.ResponseWriter, r *http.Request, name string)
 			_ = z.Close()
 			body = b.Bytes()
 			w.Header().Set("Content-Encoding", "gzip")
+		}
+		if f.endless {
+			conn, _, err := w.(http.Hijacker).Hijack()
+			if err == nil {
+				fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Type: application/fhir+ndjson\r\nConnection: close\r\n\r\n%s", body)
+				_ = conn.Close()
+			}
+			return
 		}
 		w.Header().Set("Content-Type", "application/fhir+ndjson")
 		if !f.noETag {

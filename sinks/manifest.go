@@ -115,7 +115,8 @@ type TypeCount struct {
 	Filtered    int64  `json:"filtered,omitempty"`
 	Losses      Losses `json:"losses"`
 	// Complete says that the type came whole; Reason why not, or why it is
-	// empty: "none", "not granted", "error outcome".
+	// empty: "none", "not granted", "error outcome", "count mismatch",
+	// "end not proved".
 	Complete bool   `json:"complete"`
 	Reason   string `json:"reason,omitempty"`
 }

@@ -27,6 +27,9 @@ type Info struct {
 	// SHA256 is of the decoded bytes, lower-case hex; "" for a borrowed body that
 	// was not to be hashed.
 	SHA256 string `json:"sha256,omitempty"`
+	// Unproved says that nothing proves the body to be whole: neither a length nor
+	// compression nor a count, nor how the server ended it (F33).
+	Unproved bool `json:"unproved,omitempty"`
 	// Plain says that the decoded bytes are nothing but lines that each end with
 	// a line feed: no byte order mark, blank line, carriage return or missing
 	// last line end (F38). Only such bytes are published as they are.

@@ -32,6 +32,8 @@ type Source struct {
 	Encoding string    // "" or "gzip"; magic bytes decide where they disagree (F36)
 	Offset   int64     // where Body begins: what Resume said, or 0
 	Length   int64     // of the whole body as sent; -1 when unknown
+	// Endless says that a cut of the body could not be told from its end.
+	Endless bool
 	// Validator is a strong validator of the bytes as sent, fit for If-Range; ""
 	// when there is none, and then another process begins anew.
 	Validator string
@@ -305,6 +307,7 @@ func (l *Landing) finish(s Source) error {
 	if want := l.opts.Expect; want >= 0 && want != info.Lines && want != resources && !l.opts.AllowMismatch {
 		return &CountError{Want: want, Got: info.Lines, Whole: checked}
 	}
+	info.Unproved = s.Endless && !checked && l.opts.Expect < 0
 	l.whole = true
 	return nil
 }
