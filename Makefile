@@ -33,7 +33,7 @@ demo: build ## start a sandbox, authenticate, export and publish: the whole of f
 
 .PHONY: test
 test: ## run the tests; DATA=DIR adds those that want real data
-	FLUE_TEST_DATA=$(DATA) $(GO) test ./...
+	FLUE_TEST_DATA=$(DATA) $(GO) test -timeout 30m ./...
 
 .PHONY: check
 check: vet staticcheck format tidy generated race ## everything that must be clean before a commit
@@ -66,7 +66,7 @@ generated:
 
 .PHONY: race
 race:
-	$(GO) test -race -short ./...
+	$(GO) test -race -short -timeout 30m ./...
 
 .PHONY: bench
 bench: build ## measure landing and converting beside curl and DuckDB, then the Go benchmarks; DATA=DIR takes your files

@@ -12,7 +12,7 @@ func jobObject() object[Job] {
 	return object[Job]{
 		fields: []field[Job]{
 			at("server", "Name of the server under servers.", text("server's name", "", nil), func(j *Job) *string { return &j.Server }).need(),
-			at("schedule", "When to run, as a five-field cron expression.", text("cron expression", "", validCron), func(j *Job) *string { return &j.Schedule }).or("only by hand"),
+			at("schedule", "When the job is due, as a five-field cron expression. It is checked and kept for reference: cron or another scheduler runs `flue run JOB`.", text("cron expression", "", validCron), func(j *Job) *string { return &j.Schedule }).or("only by hand"),
 			at("timezone", "IANA time zone of the schedule.", text("time zone", "", validZone), func(j *Job) *string { return &j.Timezone }).or("the machine's"),
 			in("export", "What is asked of the server.", exportObject(), func(j *Job) *Export { return &j.Export }).need(),
 			sinksField(),

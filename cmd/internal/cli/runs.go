@@ -55,6 +55,9 @@ func (a *app) runsCommand() *cobra.Command {
 		Args:              atMost("JOB"),
 		ValidArgsFunction: a.completeJobs,
 		RunE: func(c *cobra.Command, args []string) (err error) {
+			if limit < 0 {
+				return &usageError{message: fmt.Sprintf("--limit: %d is below 0", limit), hint: "0 means all"}
+			}
 			f, err := a.load()
 			if err != nil {
 				return err

@@ -237,10 +237,13 @@ func (a *app) sandboxData(ctx context.Context, o sandboxOptions) (string, error)
 		return "", fmt.Errorf("make cache folder: %w", err)
 	}
 	if o.data != "" {
+		if info, err := os.Stat(o.data); err != nil || !info.IsDir() {
+			return "", &usageError{message: "--data: no such folder", err: err, hint: "name a folder of .ndjson or .ndjson.gz files"}
+		}
 		return o.data, nil
 	}
 	if o.patients < 1 {
-		return "", &usageError{message: "--patients: it needs at least one"}
+		return "", &usageError{message: "--patients: it needs at least one", hint: "leave it out for a population of 500"}
 	}
 	return population.Population{Patients: o.patients, Seed: o.seed}.Dir(ctx, cache)
 }

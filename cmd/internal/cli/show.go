@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -37,47 +36,25 @@ func (a *app) showCommand() *cobra.Command {
 		Long:    "Show one run. RUN is its id as 'flue runs' lists it, or the beginning of it.",
 		GroupID: "jobs",
 		Args:    exactly("RUN"),
-		RunE: func(c *cobra.Command, args []string) (err error) {
-			f, err := a.load()
-			if err != nil {
-				return err
-			}
-			l, err := a.openLedger(c.Context(), f)
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, l.Close()) }()
-			run, err := findRun(c.Context(), l, args[0])
-			if err != nil {
-				return err
-			}
-			d, err := detailOf(c.Context(), f, l, run)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				e := json.NewEncoder(a.sys.Stdout)
-				e.SetEscapeHTML(false)
-				e.SetIndent("", "  ")
-				return e.Encode(d)
-			}
-			return a.printDetail(d)
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.withRun(c.Context(), args[0], func(ctx context.Context, f *config.File, l *ledger.Ledger, run ledger.Run) error {
+				d, err := detailOf(ctx, f, l, run)
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					e := json.NewEncoder(a.sys.Stdout)
+					e.SetEscapeHTML(false)
+					e.SetIndent("", "  ")
+					return e.Encode(d)
+				}
+				return a.printDetail(d)
+			})
 		},
+		ValidArgsFunction: a.completeRuns(func(ledger.State) bool { return true }),
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
-}
-
-// findRun finds the run whose id begins with the prefix.
-func findRun(ctx context.Context, l *ledger.Ledger, prefix string) (ledger.Run, error) {
-	run, err := l.Find(ctx, prefix)
-	if errors.Is(err, ledger.ErrNotFound) {
-		return run, &usageError{message: fmt.Sprintf("no single run %q", prefix), hint: "see 'flue runs -n 0' for the ids"}
-	}
-	if err != nil {
-		return run, fmt.Errorf("find run: %w", err)
-	}
-	return run, nil
 }
 
 func detailOf(ctx context.Context, f *config.File, l *ledger.Ledger, run ledger.Run) (*runDetail, error) {
