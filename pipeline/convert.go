@@ -223,9 +223,10 @@ func (c *converter) make(ctx context.Context, typ, input string, parts []*spool.
 		}
 		defer func() { err = errors.Join(err, sel.Close()) }()
 		for _, v := range sel.Views {
-			in.Parts = append(in.Parts, v)
+			in.Parts = append(in.Parts, watchedPart{v, c.x})
 			bytes += v.Bytes()
 		}
+		c.x.obs.count(func(p *Progress) { p.ToConvert += bytes * int64(len(todo)) })
 		in.Columns = sel.Tree
 		base.Delivered, base.Published, base.Superseded = sel.Delivered, sel.Published, sel.Superseded
 		base.Left, base.Repeated = sel.Left, sel.Repeated

@@ -1,13 +1,11 @@
 package pipeline
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"sync"
 
 	"github.com/flue-fhir/flue/pipeline/ledger"
@@ -17,49 +15,6 @@ import (
 // modeFiles is the Export.Mode of a conversion: a run over files instead of a
 // server's answers. No jobs.yaml has it.
 const modeFiles = "files"
-
-// Input is a file of a conversion. It is read where it lies, more than once, and
-// not copied; a stream is read once and lands in the spool.
-type Input struct {
-	Name  string // for people; unique among the inputs
-	Size  int64  // bytes as they lie; 0 for a stream
-	Stamp string // what spool.Lent.Stamp of the file says now
-	Open  func() (spool.Lent, error)
-	// Stream is set instead of Open when there is no file to be read again. The
-	// caller closes it after the run.
-	Stream io.Reader
-}
-
-// states names the inputs with what tells whether they have changed.
-func states(inputs []Input) []string {
-	var list []string
-	for _, in := range inputs {
-		list = append(list, fmt.Sprintf("%q %d %q %t", in.Name, in.Size, in.Stamp, in.Stream != nil))
-	}
-	return list
-}
-
-// pieceSize is about how many bytes of a plain file are one task: large files are
-// cut at line ends, so that all processors read them.
-const pieceSize = 32 << 20
-
-// piece is a stretch of an input.
-type piece struct {
-	input          int // its place in Runner.Inputs
-	offset, length int64
-}
-
-const pieceForm = "%d/" + kindFile + "/%06d/%d+%d"
-
-func (p piece) key(generation int) string {
-	return fmt.Sprintf(pieceForm, generation, p.input, p.offset, p.length)
-}
-
-func parsePiece(key string) (p piece, err error) {
-	var generation int
-	_, err = fmt.Sscanf(key, pieceForm, &generation, &p.input, &p.offset, &p.length)
-	return p, err
-}
 
 // listInputs makes the pieces of the inputs the tasks, or finds those that an
 // earlier try made: the fingerprint of the run says that the inputs are the same.
@@ -108,69 +63,6 @@ func (x *execution) listInputs(ctx context.Context) ([]ledger.Task, source, erro
 	x.obs.enter(Landing)
 	x.step("state landing")
 	return tasks, src, nil
-}
-
-// twins are the sizes that several inputs have: only those may be the same, and
-// are worth a hash.
-func twins(inputs []Input) map[int64]bool {
-	seen := map[int64]bool{}
-	for _, in := range inputs {
-		_, again := seen[in.Size]
-		seen[in.Size] = again
-	}
-	return seen
-}
-
-// cut returns the offsets at which the pieces of an input begin that are about
-// so many bytes long, and its size.
-func cut(in Input, about int64) ([]int64, error) {
-	whole := []int64{0, in.Size}
-	n := (in.Size + about - 1) / about
-	if in.Stream != nil || n < 2 {
-		return whole, nil
-	}
-	f, err := in.Open()
-	if err != nil {
-		return nil, &spool.ChangedError{Name: in.Name, Err: err}
-	}
-	defer f.Close()
-	head := make([]byte, 4)
-	if _, err := f.ReadAt(head, 0); err != nil && err != io.EOF {
-		return nil, fmt.Errorf("read %s: %w", in.Name, err)
-	}
-	if spool.Compressed(head) {
-		return whole, nil
-	}
-	cuts := []int64{0}
-	for k := range n - 1 {
-		at := in.Size / n * (k + 1)
-		if at <= cuts[len(cuts)-1] {
-			continue // a line that is longer than a piece
-		}
-		if at, err = lineFrom(f, at, in.Size); err != nil {
-			return nil, fmt.Errorf("read %s: %w", in.Name, err)
-		}
-		if at < in.Size {
-			cuts = append(cuts, at)
-		}
-	}
-	return append(cuts, in.Size), nil
-}
-
-// lineFrom returns where the first line begins behind the offset at, or the size.
-func lineFrom(r io.ReaderAt, at, size int64) (int64, error) {
-	buf := make([]byte, 64<<10)
-	for at < size {
-		n, err := r.ReadAt(buf[:min(int64(len(buf)), size-at)], at)
-		if i := bytes.IndexByte(buf[:n], '\n'); i >= 0 {
-			return at + int64(i) + 1, nil
-		}
-		at += int64(n)
-		if err != nil {
-			return 0, err
-		}
-	}
-	return size, nil
 }
 
 // lender is a source whose bodies may lie on the local disk and stay there.
@@ -222,20 +114,6 @@ func (x *execution) counted(n int) {
 	x.obs.count(func(p *Progress) { p.BytesRead += int64(n) })
 }
 
-// unreadable gives a file that is no NDJSON its class: reading it again does not
-// mend it.
-func unreadable(err error) error {
-	var content *spool.ContentError
-	if !errors.As(err, &content) {
-		return err
-	}
-	return &Failure{
-		Text:   "a file cannot be converted",
-		Advice: "it must be NDJSON, plain or compressed by gzip or zstd: mend the file, or leave it out",
-		Kind:   classQuality, Err: err,
-	}
-}
-
 // fetch reads a stream. There is no second try: what was read of it is gone.
 func (s *fileSource) fetch(ctx context.Context, t ledger.Task, l *spool.Landing) (int64, error) {
 	p := s.pieces[t.Key]
@@ -267,77 +145,4 @@ func (c countReader) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
 	c.count(n)
 	return n, err
-}
-
-// streamError is a stream that broke.
-type streamError struct{ err error }
-
-func (e *streamError) Error() string   { return e.err.Error() }
-func (e *streamError) Unwrap() error   { return e.err }
-func (e *streamError) Retryable() bool { return false }
-
-// Hint says what to do.
-func (e *streamError) Hint() string {
-	if hint := hintOf(e.err); hint != "" {
-		return hint
-	}
-	return "run the command again with the whole input"
-}
-
-// causeOf returns the change of a file in place of what came of it.
-func causeOf(err error, parts []*spool.Part) error {
-	for _, p := range parts {
-		if changed := p.Unchanged(); changed != nil {
-			return changed
-		}
-	}
-	return err
-}
-
-// tooManyBad is the failure of a run with more bad lines than it may have; p is
-// the part that has the last of them.
-func (x *execution) tooManyBad(ctx context.Context, bad int64, p *spool.Part) error {
-	limit := x.r.Job.Policies.MaxBadLines
-	if x.r.Job.Export.Mode != modeFiles {
-		return &Failure{
-			Text:   fmt.Sprintf("%d lines are not resources, the job allows %d", bad, limit),
-			Advice: "raise policies.max_bad_lines to publish the rest; the lines then lie in the snapshot's quarantine folder",
-			Kind:   classQuality,
-		}
-	}
-	where := ""
-	if line, ok, err := p.FirstBad(ctx); err == nil && ok {
-		where = fmt.Sprintf(" (%s, at byte %d: %s)", line.Name, line.Offset, strings.ToValidUTF8(line.Reason, ""))
-	}
-	return &Failure{
-		Text:   fmt.Sprintf("at least %d lines are not resources%s, %d are allowed", bad, where, limit),
-		Advice: "raise --max-bad-lines to publish the rest; the lines then lie in the snapshot's quarantine folder",
-		Kind:   classQuality,
-	}
-}
-
-// advice is for a job of a configuration, or for a conversion.
-func (r *Runner) advice(job, conversion string) string {
-	if r.Job.Export.Mode == modeFiles {
-		return conversion
-	}
-	return job
-}
-
-// clear removes what a conversion leaves behind that failed for good: nobody
-// will come back for it.
-func (x *execution) clear(ctx context.Context) {
-	if x.r.Job.Export.Mode != modeFiles {
-		return
-	}
-	var err error
-	if x.spool != nil {
-		err = x.spool.Remove()
-	}
-	if x.stage != nil {
-		err = errors.Join(err, x.stage.Discard(ctx))
-	}
-	if err != nil {
-		x.r.log().Warn("clean up after a conversion", "run", x.run.ID, "error", err)
-	}
 }

@@ -93,8 +93,11 @@ type Progress struct {
 	BytesTotal       int64 // 0 when unknown
 	Percent          float64
 	TypesDone, Types int
-	Tokens           int64
-	Retries          int64
+	// Converted are bytes of lines that sinks have read, of the types whose
+	// conversion was begun; ToConvert is how many those have.
+	Converted, ToConvert int64
+	Tokens               int64
+	Retries              int64
 }
 
 // Summary is the result of a run: what `flue run` prints at its end.

@@ -173,6 +173,10 @@ func (l *live) picture() []string {
 		}
 		lines = append(lines, l.row("data", text))
 	}
+	if e.State == pipeline.Converting && p.ToConvert > 0 {
+		text := fmt.Sprintf("  %s of %s", size(p.Converted), size(p.ToConvert))
+		lines = append(lines, l.row("output", l.bar(float64(p.Converted)/float64(p.ToConvert))+text))
+	}
 	var rest []string
 	switch {
 	case p.Types > p.TypesDone:
