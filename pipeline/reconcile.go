@@ -94,6 +94,9 @@ func reconcile(a account) ([]sinks.TypeCount, error) {
 		}
 		if d.info.Unproved {
 			c.Complete, c.Reason = false, unproved
+			for _, t := range d.info.Types {
+				of(t.Type).Complete, of(t.Type).Reason = false, unproved
+			}
 		}
 		if d.task.Kind == kindOutput && miscounted(d) {
 			c.Complete, c.Reason = false, "count mismatch"

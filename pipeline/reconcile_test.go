@@ -92,6 +92,16 @@ func TestI3Reconcile(t *testing.T) {
 			{Type: "Device", Reason: "error outcome"},
 			{Type: "Patient", Delivered: 1, Published: 1, Reason: "error outcome"},
 		}},
+		{"F33: a body of two types whose end nothing proves", account{
+			plan: plan{Types: []string{"Patient", "Device"}}, asked: []string{"Patient", "Device"},
+			deliveries: []delivery{
+				body(kindOutput, "Patient", -1, spool.Info{Lines: 2, Unproved: true, Types: types("Patient", 1, "Device", 1)}),
+			},
+			conversions: map[string]map[string]conversion{"Patient": made(1, 0, "a", "b"), "Device": made(1, 0, "a", "b")},
+		}, []sinks.TypeCount{
+			{Type: "Device", Delivered: 1, Published: 1, Reason: unproved},
+			{Type: "Patient", Delivered: 1, Published: 1, Reason: unproved},
+		}},
 		{"I2: an error outcome among the deletions", account{
 			plan: plan{Types: []string{"Patient"}}, asked: []string{"Patient"},
 			deliveries: []delivery{
