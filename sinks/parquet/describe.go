@@ -3,6 +3,7 @@ package parquet
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/flue-fhir/flue/internal/definition"
@@ -78,4 +79,33 @@ func defineFields(b *strings.Builder, s *definition.Struct, depth int, root bool
 		some = true
 	}
 	return some
+}
+
+// Explain returns the document with the descriptions of the R4 definitions in
+// front of those that it has.
+func (d *Document) Explain() *Document {
+	out := *d
+	out.Columns = explain(d.Columns, definition.Type(d.ResourceType))
+	return &out
+}
+
+// explain describes the columns of a struct; def may be nil.
+func explain(columns []Column, def *definition.Struct) []Column {
+	out := slices.Clone(columns)
+	for i := range out {
+		c := &out[i]
+		e, inner := (*definition.Element)(nil), (*definition.Struct)(nil)
+		if def != nil {
+			if e = def.Field(c.Name); e != nil {
+				inner = e.Struct
+			} else if strings.HasPrefix(c.Name, "_") && def.Field(c.Name[1:]) != nil {
+				inner = definition.PrimitiveCompanion()
+			}
+		}
+		if e != nil {
+			c.Doc = strings.TrimSuffix(strings.TrimSuffix(e.Doc(), ".")+". "+c.Doc, " ")
+		}
+		c.Columns = explain(c.Columns, inner)
+	}
+	return out
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"path"
 	"slices"
 
@@ -48,7 +49,7 @@ func (c *checker) columnsOf(typ string, files []*seen) (problems []string) {
 		problems = append(problems, printable(name)+": "+fmt.Sprintf(format, args...))
 	}
 	name := parquetFormat + "/" + typ + "/schema.json"
-	text, err := c.read(name)
+	text, err := read(c.root, name)
 	if err != nil {
 		fault(name, "cannot be read: %v", cause(err))
 		return problems
@@ -113,8 +114,8 @@ func (c *checker) footer(s *seen) (*parquet.Footer, error) {
 }
 
 // read reads a small file.
-func (c *checker) read(name string) ([]byte, error) {
-	f, err := c.root.Open(name)
+func read(root *os.Root, name string) ([]byte, error) {
+	f, err := root.Open(name)
 	if err != nil {
 		return nil, err
 	}

@@ -18,13 +18,10 @@ const mostManifest = 256 << 20
 // it is sound in itself. Without one that can be read nothing else is checked.
 func (c *checker) manifest(dir string) error {
 	m, err := readManifest(c.root)
-	var newer *versionError
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return &NotSnapshotError{Dir: dir, Err: errors.New("it has no " + manifestName)}
-	case errors.As(err, &newer):
-		return &NotSnapshotError{Dir: dir, Err: err, hint: "a newer flue wrote it: use that one"}
-	case err != nil:
+	if no := notSnapshot(dir, err); no != nil {
+		return no
+	}
+	if err != nil {
 		c.tell(Finding{
 			Check: "manifest", Status: Failed, Text: "cannot be read", Problems: []string{err.Error()},
 			Hint: "without its manifest nothing of a snapshot can be checked; take it from a copy",
@@ -59,6 +56,19 @@ func (c *checker) manifest(dir string) error {
 		c.seen = append(c.seen, &seen{File: f})
 	}
 	c.tell(finish("manifest", fmt.Sprintf("%s, %s snapshot %s, version %d", m.Job, m.Kind, m.Name, m.Version), problems))
+	return nil
+}
+
+// notSnapshot is the error for a folder that is none, judged by what reading its
+// manifest gave; nil otherwise.
+func notSnapshot(dir string, err error) error {
+	var newer *versionError
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return &NotSnapshotError{Dir: dir, Err: errors.New("it has no " + manifestName)}
+	case errors.As(err, &newer):
+		return &NotSnapshotError{Dir: dir, Err: err, hint: "a newer flue wrote it: use that one"}
+	}
 	return nil
 }
 

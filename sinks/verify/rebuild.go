@@ -55,7 +55,8 @@ func (c *checker) rebuild(ctx context.Context) error {
 		c.tell(Finding{Check: "rebuild", Status: Skipped, Text: "the snapshot has no Parquet"})
 		return nil
 	}
-	textual := slices.ContainsFunc(list, func(p *pair) bool { return len(p.sides[lines].files) > 0 })
+	// A format of no rows may have no file.
+	textual := slices.Contains(c.report.Manifest.Sinks, ndjsonFormat) || slices.ContainsFunc(list, func(p *pair) bool { return len(p.sides[lines].files) > 0 })
 	if err := c.tallies(ctx, list); err != nil {
 		return err
 	}

@@ -54,16 +54,9 @@ func (r *Report) OK() bool {
 // being checked; what differs is in the report. A folder that is no snapshot is
 // a *NotSnapshotError.
 func Snapshot(ctx context.Context, dir string, o Options) (*Report, error) {
-	real, err := filepath.EvalSymlinks(dir)
-	if err == nil {
-		real, err = filepath.Abs(real)
-	}
+	root, real, err := open(dir)
 	if err != nil {
-		return nil, &NotSnapshotError{Dir: dir, Err: err}
-	}
-	root, err := os.OpenRoot(real)
-	if err != nil {
-		return nil, &NotSnapshotError{Dir: dir, Err: err}
+		return nil, err
 	}
 	defer root.Close()
 	c := &checker{Options: o, root: root, report: &Report{Dir: real}}
@@ -79,6 +72,20 @@ func Snapshot(ctx context.Context, dir string, o Options) (*Report, error) {
 		}
 	}
 	return c.report, nil
+}
+
+// open opens a snapshot's folder and tells where it really is.
+func open(dir string) (root *os.Root, real string, err error) {
+	if real, err = filepath.EvalSymlinks(dir); err == nil {
+		real, err = filepath.Abs(real)
+	}
+	if err == nil {
+		root, err = os.OpenRoot(real)
+	}
+	if err != nil {
+		return nil, "", &NotSnapshotError{Dir: dir, Err: err}
+	}
+	return root, real, nil
 }
 
 // checker checks one snapshot.

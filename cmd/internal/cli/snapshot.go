@@ -27,12 +27,17 @@ func (a *app) findSnapshot(ctx context.Context, name string) (dir string, err er
 		}
 	}
 	info, statErr := os.Stat(name)
-	if statErr == nil && filepath.Base(name) != name { // surely no job or run
-		text := " is no snapshot: it has neither manifest.json nor latest"
-		if !info.IsDir() {
-			text = " is no snapshot: it is no folder"
-		}
-		return "", &usageError{message: name + text, hint: "name a folder such as DESTINATION/JOB/latest"}
+	text := ""
+	switch path := filepath.Base(name) != name; { // a path is neither a job nor a run
+	case statErr == nil && !info.IsDir():
+		text = "it is no folder"
+	case statErr == nil && path:
+		text = "it has neither manifest.json nor latest"
+	case path:
+		text = "there is no such folder"
+	}
+	if text != "" {
+		return "", &usageError{message: name + " is no snapshot: " + text, hint: "name a folder such as DESTINATION/JOB/latest"}
 	}
 	f, err := a.load()
 	if err != nil {
