@@ -11,13 +11,12 @@ import (
 
 // spoil serves the request with a body that goes wrong on its way.
 func (in *injector) spoil(w http.ResponseWriter, r *http.Request, p string, f *fault) {
-	b := &spoiled{ResponseWriter: w, fault: f, ctx: r.Context()}
+	b := &spoiled{ResponseWriter: w, fault: f, ctx: r.Context(), note: func() { in.note(f.Kind) }}
 	in.serve(b, r, p)
 	if !b.struck {
 		in.giveBack(f) // an error, or a body that the fault cannot strike
 		return
 	}
-	in.note(f.Kind)
 	if b.cut {
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
@@ -32,6 +31,7 @@ type spoiled struct {
 	http.ResponseWriter
 	fault *fault
 	ctx   context.Context // of the request
+	note  func()          // records the strike
 
 	begun  bool
 	strike bool // this answer is one that the fault can strike
@@ -62,7 +62,7 @@ func (b *spoiled) WriteHeader(status int) {
 		}
 	case "content type":
 		if b.strike {
-			b.struck = true
+			b.hit()
 			head.Set("Content-Type", b.fault.How)
 			if b.fault.How == "none" {
 				head["Content-Type"] = nil // net/http adds none of its own
@@ -70,6 +70,14 @@ func (b *spoiled) WriteHeader(status int) {
 		}
 	}
 	b.ResponseWriter.WriteHeader(status)
+}
+
+// hit records, once, that the fault strikes.
+func (b *spoiled) hit() {
+	if !b.struck {
+		b.struck = true
+		b.note()
+	}
 }
 
 func (b *spoiled) flush() { _ = http.NewResponseController(b.ResponseWriter).Flush() }
@@ -89,7 +97,7 @@ func (b *spoiled) Write(p []byte) (int, error) {
 		}
 		return b.write(p)
 	}
-	b.struck = true
+	b.hit()
 	if b.fault.Kind == "corrupt gzip" {
 		p = append([]byte(nil), p...)
 		p[left] ^= 0xff
@@ -129,7 +137,7 @@ func (b *spoiled) write(p []byte) (int, error) {
 
 // slow writes in twenty pieces with pauses between them.
 func (b *spoiled) slow(p []byte) (int, error) {
-	b.struck = true
+	b.hit()
 	done := 0
 	for done < len(p) {
 		n, err := b.write(p[done:min(done+len(p)/20+1, len(p))])

@@ -95,6 +95,10 @@ func (w *watcher) visible() int {
 
 // complete checks a snapshot's files against its manifest, byte for byte.
 func complete(dir string) error {
+	dir, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return err
+	}
 	m, err := readManifest(dir)
 	if err != nil {
 		return err
