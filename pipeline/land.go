@@ -168,6 +168,14 @@ func biggestFirst(tasks []ledger.Task) []ledger.Task {
 // landed notes that a part is whole and checked in the spool.
 func (x *execution) landed(ctx context.Context, b *board, t ledger.Task, p *spool.Part) ([]string, error) {
 	info := p.Info()
+	// The note comes first: once the board knows of the type's last part, another
+	// goroutine records the conversion of all of them.
+	if t.State != ledger.TaskConverted && t.State != ledger.TaskDone {
+		note := ledger.Note{Key: t.Key, State: ledger.TaskLanded, Bytes: info.RawBytes, Lines: info.Lines}
+		if err := x.r.Ledger.Note(ctx, x.id, note); err != nil {
+			return nil, err
+		}
+	}
 	ready, err := b.landed(t, p)
 	if err != nil {
 		return nil, err
@@ -177,12 +185,6 @@ func (x *execution) landed(ctx context.Context, b *board, t ledger.Task, p *spoo
 	b.mu.Unlock()
 	if limit := x.r.Job.Policies.MaxBadLines; bad > limit {
 		return nil, x.tooManyBad(ctx, bad, p)
-	}
-	if t.State != ledger.TaskConverted && t.State != ledger.TaskDone {
-		note := ledger.Note{Key: t.Key, State: ledger.TaskLanded, Bytes: info.RawBytes, Lines: info.Lines}
-		if err := x.r.Ledger.Note(ctx, x.id, note); err != nil {
-			return nil, err
-		}
 	}
 	x.obs.count(func(p *Progress) {
 		p.FilesDone++

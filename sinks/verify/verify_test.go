@@ -161,7 +161,7 @@ func TestDamage(t *testing.T) {
 				m.Sinks = []string{"ndjson", "parquet"}
 				m.Files = slices.DeleteFunc(m.Files, func(f sinks.File) bool { return strings.HasPrefix(f.Path, "ndjson/") })
 			})
-		}, "counts", "ndjson has no file of it, 60 rows were published"},
+		}, "counts rebuild", "ndjson has no file of it, 60 rows were published"},
 		{"F32: a path that leads out", change(func(m *sinks.Manifest) { m.Files[0].Path = "../../x" }), "manifest files", "is no path of a file"},
 		{"a file listed twice", change(func(m *sinks.Manifest) { m.Files = append(m.Files, m.Files[0]) }), "manifest", "is listed twice"},
 		{"no version", change(func(m *sinks.Manifest) { m.Version = 0 }), "manifest", "it has no version"},
