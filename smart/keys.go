@@ -79,6 +79,11 @@ func (ks Keys) Rotate(successor *Key, now time.Time, maxAge time.Duration) (Keys
 		}
 	}
 	takeover := now.Add(maxAge).Truncate(time.Second)
+	for _, k := range next {
+		if k.alg.name == successor.alg.name && !takeover.After(k.notBefore) {
+			takeover = k.notBefore.Add(time.Second) // of two equally new keys the older would sign
+		}
+	}
 	for i, k := range next {
 		if k.alg.name != successor.alg.name {
 			continue

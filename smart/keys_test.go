@@ -79,3 +79,16 @@ func TestP5KeysChooseByAlgorithm(t *testing.T) {
 	_, err := set.SigningKey(t.Context(), time.Now(), []string{"ES256"})
 	wantError(t, err, "auth", "no key for ES256 (there is RS384, ES384)", "Register")
 }
+
+// Two rotations within one second, the resolution of the times: the last one holds.
+func TestP3RotationsInOneSecond(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	a := must(GenerateECKeyPair("a"))
+	set := must(must(Keys{a}.Rotate(must(a.Successor("b")), now, 0)).Rotate(must(a.Successor("c")), now.Add(time.Second/2), 0))
+	set = must(ParseKeys(must(set.PrivateJWKS()))) // as a file keeps them
+	for after, want := range map[time.Duration]string{0: "b", time.Second: "c", time.Hour: "c"} {
+		if k := must(set.SigningKey(t.Context(), now.Add(after), []string{ES384})); k.ID() != want {
+			t.Errorf("after %v: %s signs, want %s", after, k.ID(), want)
+		}
+	}
+}
