@@ -76,11 +76,11 @@ func unknownLine(line string) string {
 		return err.Error()
 	}
 	given := c.Flags().Args()
-	if c.HasSubCommands() && len(given) > 0 {
+	if c.HasSubCommands() && !c.Runnable() && len(given) > 0 {
 		return "no such subcommand"
 	}
 	// A command that is only spoken of stands without its arguments.
-	if c.Args != nil && len(given) > 0 && !c.HasSubCommands() {
+	if c.Args != nil && len(given) > 0 {
 		if err := c.Args(c, given); err != nil {
 			return err.Error()
 		}
