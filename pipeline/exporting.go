@@ -17,7 +17,7 @@ func (x *execution) listExport(ctx context.Context) ([]ledger.Task, source, erro
 		if err != nil {
 			return nil, nil, err
 		}
-		return tasks, &bulkSource{x: x, links: x.newLinks(tasks, nil)}, nil
+		return tasks, x.newBulkSource(tasks, nil), nil
 	}
 	if x.run.StatusURL == "" {
 		if err := x.kickOff(ctx); err != nil {
@@ -55,7 +55,7 @@ func (x *execution) listExport(ctx context.Context) ([]ledger.Task, source, erro
 	x.run = run
 	x.obs.enter(Landing)
 	x.step("state landing")
-	return tasks, &bulkSource{x: x, links: x.newLinks(tasks, files)}, nil
+	return tasks, x.newBulkSource(tasks, files), nil
 }
 
 func (x *execution) newLinks(tasks []ledger.Task, files map[string]export.File) *links {

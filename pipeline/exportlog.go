@@ -109,7 +109,36 @@ func (s *bulkSource) logLanded(t ledger.Task, i *spool.Info) {
 	if ok {
 		link = bareURL(f.URL)
 	}
-	s.x.log("download_complete", map[string]any{"fileUrl": link, "resourceCount": resources(i), "fileSize": i.Bytes})
+	s.x.log("download_complete", map[string]any{"fileId": t.Key, "fileUrl": link, "resourceCount": resources(i), "fileSize": i.Bytes})
+}
+
+// logFound logs a part that an earlier try of the run landed, if that try was
+// killed before it could.
+func (s *bulkSource) logFound(t ledger.Task, i *spool.Info) {
+	if !s.logged()[t.Key] {
+		s.logLanded(t, i)
+	}
+}
+
+// loggedParts are the parts whose landing an earlier try of the run logged.
+func (x *execution) loggedParts() map[string]bool {
+	found := map[string]bool{}
+	err := x.spool.EachLogged(func(line []byte) error {
+		var e struct {
+			EventID string `json:"eventId"`
+			Detail  struct {
+				FileID string `json:"fileId"`
+			} `json:"eventDetail"`
+		}
+		if err := json.Unmarshal(line, &e); err == nil && e.EventID == "download_complete" {
+			found[e.Detail.FileID] = true
+		}
+		return nil
+	})
+	if err != nil {
+		x.warn("log-incomplete", "events may stand twice in "+logName+": what was logged could not be read", 1)
+	}
+	return found
 }
 
 func resources(i *spool.Info) int64 { return i.Lines - i.Outcomes - i.Headers - i.Quarantined }

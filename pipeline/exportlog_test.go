@@ -130,9 +130,8 @@ func TestExportLogGoesOn(t *testing.T) {
 	if lost := events(list, "status_error"); len(lost) != 1 || lost[0]["code"] != 404.0 {
 		t.Errorf("status_error %v, want the lost export", lost)
 	}
-	// The file that landed while the other one's event was written may lack its own.
-	if n := len(events(list, "download_complete")); n != 1 && n != 2 {
-		t.Errorf("%d downloads complete, want 2, or 1 where the kill came between a landing and its event", n)
+	if n := len(events(list, "download_complete")); n != 2 {
+		t.Errorf("%d downloads complete, want 2", n)
 	}
 	if n := len(events(list, "export_complete")); n != 1 {
 		t.Errorf("%d times complete", n)

@@ -210,6 +210,9 @@ func (x *execution) land(ctx context.Context, t ledger.Task, src source, copied 
 	if damaged := (*spool.DamagedError)(nil); errors.As(err, &damaged) {
 		err = x.dropDamaged(t)
 	}
+	if b, ok := src.(*bulkSource); ok && p != nil {
+		b.logFound(t, p.Info())
+	}
 	if p != nil || err != nil {
 		return p, err
 	}
@@ -282,8 +285,13 @@ func mayPass(err error) error {
 
 // bulkSource fetches the files of an export.
 type bulkSource struct {
-	x     *execution
-	links *links
+	x      *execution
+	links  *links
+	logged func() map[string]bool // the parts whose landing an earlier try logged
+}
+
+func (x *execution) newBulkSource(tasks []ledger.Task, files map[string]export.File) *bulkSource {
+	return &bulkSource{x: x, links: x.newLinks(tasks, files), logged: sync.OnceValue(x.loggedParts)}
 }
 
 func (s *bulkSource) fetch(ctx context.Context, t ledger.Task, l *spool.Landing) (got int64, err error) {
@@ -299,11 +307,11 @@ func (s *bulkSource) fetch(ctx context.Context, t ledger.Task, l *spool.Landing)
 		}
 	}
 	offset, validator, _ := l.Resume()
-	s.x.log("download_request", map[string]any{"fileUrl": bareURL(f.URL), "itemType": t.Kind, "resourceType": textOrNull(t.Type)})
+	s.x.log("download_request", map[string]any{"fileId": t.Key, "fileUrl": bareURL(f.URL), "itemType": t.Kind, "resourceType": textOrNull(t.Type)})
 	defer func() {
 		if err != nil {
 			detail := logError(err)
-			detail["fileUrl"] = bareURL(f.URL)
+			detail["fileId"], detail["fileUrl"] = t.Key, bareURL(f.URL)
 			s.x.log("download_error", detail)
 		}
 	}()
