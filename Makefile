@@ -8,8 +8,9 @@ DUCKDB      := duckdb==2.0.0
 # Where the demo puts its snapshots and what it is run with.
 FLUE_DATA ?= data
 DEMO      ?=
-# Folder of NDJSON for tests and benchmarks that want real data; may stay empty.
-DATA      ?= $(FLUE_TEST_DATA)
+# A folder for tests that want real data, and one of NDJSON files to measure with;
+# may stay empty. The Go benchmarks take theirs from FLUE_TEST_DATA, as the tests do.
+DATA      ?=
 FUZZTIME  ?= 30s
 SEEDS     ?= 20
 SEED      ?=
@@ -33,7 +34,7 @@ demo: build ## start a sandbox, authenticate, export and publish: the whole of f
 
 .PHONY: test
 test: ## run the tests; DATA=DIR adds those that want real data
-	FLUE_TEST_DATA=$(DATA) $(GO) test -timeout 30m ./...
+	FLUE_TEST_DATA=$(or $(DATA),$(FLUE_TEST_DATA)) $(GO) test -timeout 30m ./...
 
 .PHONY: check
 check: vet staticcheck format tidy generated race ## everything that must be clean before a commit
@@ -73,7 +74,7 @@ bench: build ## measure landing and converting beside curl and DuckDB, then the 
 	$(GO) build -o bin/bench ./internal/bench
 	@python3 -c 'import duckdb' 2>/dev/null || { python3 -m venv bin/venv && bin/venv/bin/pip install --quiet $(DUCKDB); }
 	PATH="$(CURDIR)/bin/venv/bin:$$PATH" bin/bench -flue bin/flue -data "$(DATA)"
-	FLUE_TEST_DATA=$(DATA) $(GO) test -run '^$$' -bench . -benchmem -benchtime 1s ./...
+	$(GO) test -run '^$$' -bench . -benchmem -benchtime 1s ./...
 
 .PHONY: chaos
 chaos: build ## the fault campaign: SEEDS seeds (20) of faults and kills against the real binary; SEED=n plays one

@@ -92,9 +92,10 @@ func convert(o options, data string) error {
 				rate(info.Size(), a.wall), rate(info.Size(), b.wall), ratio, a.cpu.Seconds(), b.cpu.Seconds(),
 				float64(a.peak)/1e6, float64(b.peak)/1e6, float64(ourSize)/float64(theirSize))
 		}
-		if n > 0 {
-			fmt.Fprintf(w, "geometric mean\t%d\t\t\t\t%.2f\t\t\t\t\t\t\n", cores, math.Pow(product, 1/float64(n)))
+		if n == 0 {
+			return fmt.Errorf("%s has no file of %s", data, strings.Join(o.types, ", "))
 		}
+		fmt.Fprintf(w, "geometric mean\t%d\t\t\t\t%.2f\t\t\t\t\t\t\n", cores, math.Pow(product, 1/float64(n)))
 	}
 	return w.Flush()
 }
