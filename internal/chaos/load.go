@@ -168,7 +168,7 @@ func (l load) check(latest string) error {
 			return nil
 		}
 		switch {
-		case filepath.Base(f.Path) == "schema.json", f.Path == exportLog:
+		case filepath.Base(f.Path) == "_schema.json", f.Path == exportLog:
 		case format == "ndjson":
 			_, err = eachResource(path, each)
 		case format == "parquet":

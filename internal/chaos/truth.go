@@ -120,7 +120,7 @@ func judge(dir string, want map[string]multiset, bad int) (v verdict, problems [
 		format, _, _ := strings.Cut(f.Path, "/")
 		n := int64(0)
 		switch {
-		case filepath.Base(path) == "schema.json", f.Path == exportLog:
+		case filepath.Base(path) == "_schema.json", f.Path == exportLog:
 			continue
 		case format == "deleted":
 			continue // see judgeDeletions

@@ -52,7 +52,7 @@ func (s *Sink) convert(ctx context.Context, in sinks.Input, dst sinks.Staging, l
 	if out.Files, err = w.finish(ctx); err != nil {
 		return out, err
 	}
-	file, err := writeFile(ctx, dst, w.folder+"schema.json", in.Type, doc)
+	file, err := writeFile(ctx, dst, w.folder+SchemaName, in.Type, doc)
 	if err != nil {
 		return out, err
 	}

@@ -10,11 +10,11 @@ import (
 	"github.com/flue-fhir/flue/internal/fhirjson"
 )
 
-// ReadDocument reads a schema.json.
+// ReadDocument reads a _schema.json.
 func ReadDocument(text []byte) (*Document, error) {
 	d := new(Document)
 	if err := json.Unmarshal(text, d); err != nil {
-		return nil, fmt.Errorf("read schema.json: %w", err)
+		return nil, fmt.Errorf("read %s: %w", SchemaName, err)
 	}
 	return d, nil
 }

@@ -7,7 +7,11 @@ import (
 	"github.com/flue-fhir/flue/internal/definition"
 )
 
-// Document is schema.json: the columns of a resource type's files.
+// SchemaName is the file beside the Parquet files of a type that describes their
+// columns. Engines that read a whole folder pass over names with an underscore.
+const SchemaName = "_schema.json"
+
+// Document is what SchemaName holds: the columns of a resource type's files.
 type Document struct {
 	ResourceType string   `json:"resourceType"`
 	FHIRVersion  string   `json:"fhirVersion"`

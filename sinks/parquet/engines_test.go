@@ -19,7 +19,7 @@ import (
 // what they found, a line of JSON an engine.
 const engines = `
 import sys, json, glob, os
-import duckdb, pyarrow as pa, pyarrow.parquet as pq, pyarrow.compute as pc, polars as pl
+import duckdb, pyarrow as pa, pyarrow.parquet as pq, pyarrow.dataset as ds, pyarrow.compute as pc, polars as pl
 root = sys.argv[1]
 out = {"duckdb": {}, "pyarrow": {}, "polars": {}}
 for folder in sorted(glob.glob(root + "/parquet/*")):
@@ -30,6 +30,8 @@ for folder in sorted(glob.glob(root + "/parquet/*")):
     out["duckdb"][typ] = [rows[0], rows[1]]
     t = pa.concat_tables([pq.ParquetFile(f, page_checksum_verification=True).read() for f in files])
     t.validate(full=True)
+    # The whole folder, as engines that are given no pattern read it.
+    assert ds.dataset(folder, format="parquet").count_rows() == t.num_rows, typ
     out["pyarrow"][typ] = [t.num_rows, t.num_rows - t["id"].null_count]
     p = pl.concat([pl.read_parquet(f) for f in files])
     out["polars"][typ] = [p.height, p.height - p["id"].null_count()]

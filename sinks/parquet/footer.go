@@ -14,7 +14,7 @@ import (
 type Footer struct {
 	ResourceType string // empty when the file is not of this package
 	Run          string
-	SchemaHash   string // "sha256:" and the hash of schema.json in hex
+	SchemaHash   string // "sha256:" and the hash of _schema.json in hex
 	Rows         int64
 	RowGroups    int
 	Columns      []Column // as stored: without FHIR paths and descriptions

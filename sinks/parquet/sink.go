@@ -84,7 +84,7 @@ func (s *Sink) Takes(typ string) bool { return definition.Type(typ) != nil }
 func (s *Sink) Name() string { return "parquet" }
 
 // Convert implements sinks.Sink. It writes parquet/<type>/part-NNNNN.parquet and
-// parquet/<type>/schema.json.
+// parquet/<type>/_schema.json.
 func (s *Sink) Convert(ctx context.Context, in sinks.Input, dst sinks.Staging) (sinks.Output, error) {
 	switch s.Unmapped {
 	case "", Keep, Fail:

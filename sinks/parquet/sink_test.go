@@ -311,11 +311,11 @@ func TestFooter(t *testing.T) {
 
 func TestDocument(t *testing.T) {
 	out, dst := rows(t, "Patient", `{"resourceType":"Patient","birthDate":"2000","_birthDate":{"id":"x"},"name":[{"given":["g"]}]}`)
-	if last := out.Files[len(out.Files)-1]; last.Path != "parquet/Patient/schema.json" || last.Rows != 0 || last.SHA256 == "" {
+	if last := out.Files[len(out.Files)-1]; last.Path != "parquet/Patient/_schema.json" || last.Rows != 0 || last.SHA256 == "" {
 		t.Errorf("file of the schema: %+v", last)
 	}
 	var got Document
-	if err := json.Unmarshal(dst.files["parquet/Patient/schema.json"], &got); err != nil {
+	if err := json.Unmarshal(dst.files["parquet/Patient/_schema.json"], &got); err != nil {
 		t.Fatal(err)
 	}
 	for i := range got.Columns {
@@ -336,7 +336,7 @@ func TestDocument(t *testing.T) {
 		{Name: "__run", Type: "string"},
 	}}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("schema.json (-want +got):\n%s", diff)
+		t.Errorf("_schema.json (-want +got):\n%s", diff)
 	}
 }
 

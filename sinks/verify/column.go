@@ -14,11 +14,11 @@ import (
 	"github.com/flue-fhir/flue/sinks/parquet"
 )
 
-// mostDocument bounds the bytes of a schema.json.
+// mostDocument bounds the bytes of a _schema.json.
 const mostDocument = 64 << 20
 
 // columns checks that all Parquet files of a type have one schema, that of its
-// schema.json, which is also the one that the next run goes on with.
+// _schema.json, which is also the one that the next run goes on with.
 func (c *checker) columns(ctx context.Context) error {
 	byType := map[string][]*seen{}
 	files := int64(0)
@@ -48,7 +48,7 @@ func (c *checker) columnsOf(typ string, files []*seen) (problems []string) {
 	fault := func(name, format string, args ...any) {
 		problems = append(problems, printable(name)+": "+fmt.Sprintf(format, args...))
 	}
-	name := parquetFormat + "/" + typ + "/schema.json"
+	name := parquetFormat + "/" + typ + "/" + parquet.SchemaName
 	text, err := read(c.root, name)
 	if err != nil {
 		fault(name, "cannot be read: %v", cause(err))
@@ -84,12 +84,12 @@ func (c *checker) columnsOf(typ string, files []*seen) (problems []string) {
 		case footer.ResourceType != typ:
 			fault(s.Path, "its footer names another type")
 		case footer.SchemaHash != hash:
-			fault(s.Path, "its footer names another schema.json")
+			fault(s.Path, "its footer names another _schema.json")
 		case footer.Run != c.report.Manifest.Run:
 			fault(s.Path, "its footer names another run")
 		}
 		if d := parquet.Compare(doc.Columns, footer.Columns); len(d) > 0 {
-			fault(s.Path, "has other columns than schema.json: %s", first(d))
+			fault(s.Path, "has other columns than _schema.json: %s", first(d))
 		}
 	}
 	return problems

@@ -9,7 +9,7 @@ import (
 )
 
 // Schemas reads the manifest of a snapshot and the columns of its Parquet by
-// type: those of schema.json, or, of types that the snapshot has no files of,
+// type: those of _schema.json, or, of types that the snapshot has no files of,
 // those that the manifest keeps for the next one. Nothing is checked. A folder
 // that is no snapshot is a *NotSnapshotError.
 func Schemas(dir string) (*sinks.Manifest, map[string]*parquet.Document, error) {
@@ -27,7 +27,7 @@ func Schemas(dir string) (*sinks.Manifest, map[string]*parquet.Document, error) 
 	}
 	docs := map[string]*parquet.Document{}
 	for _, f := range m.Files {
-		name := parquetFormat + "/" + f.Type + "/schema.json"
+		name := parquetFormat + "/" + f.Type + "/" + parquet.SchemaName
 		if path.Clean(f.Path) != name {
 			continue
 		}

@@ -26,7 +26,7 @@ func sum(data []byte) string {
 const (
 	patientLines = "ndjson/Patient/part-00000.ndjson.gz"
 	patientRows  = "parquet/Patient/part-00000.parquet"
-	patientDoc   = "parquet/Patient/schema.json"
+	patientDoc   = "parquet/Patient/_schema.json"
 )
 
 // patient is the count of the type in the tests.
@@ -179,7 +179,7 @@ func TestDamage(t *testing.T) {
 			}
 			write(t, filepath.Join(dir, patientRows), data)
 			accept(t, dir, patientRows)
-		}, "columns rebuild", "has other columns than schema.json: active is added (4 in all)"},
+		}, "columns rebuild", "has other columns than _schema.json: active is added (4 in all)"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

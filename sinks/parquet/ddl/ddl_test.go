@@ -52,8 +52,8 @@ func TestPlaces(t *testing.T) {
 		want   string
 	}{
 		{DuckDB, Options{}, "read_parquet('SNAPSHOT/parquet/Patient/*.parquet')"},
-		{Spark, Options{}, "path 'SNAPSHOT/parquet/Patient/'"},
-		{Spark, Options{Location: "abfss://lake/fhir/"}, "path 'abfss://lake/fhir/Patient/'"},
+		{Spark, Options{}, "LOCATION 'SNAPSHOT/parquet/Patient/'"},
+		{Spark, Options{Location: "abfss://lake/fhir/"}, "LOCATION 'abfss://lake/fhir/Patient/'"},
 		{Athena, Options{}, "LOCATION 's3://BUCKET/PREFIX/Patient/'"},
 		{Athena, Options{Location: "s3://lake/fhir"}, "LOCATION 's3://lake/fhir/Patient/'"},
 		{BigQuery, Options{Location: "gs://lake"}, "uris = ['gs://lake/Patient/*.parquet']"},

@@ -16,8 +16,8 @@ func (s *script) duckDB() {
 	}
 }
 
-// spark makes an external table. Without the filter it would take schema.json for
-// a file of rows.
+// spark makes an external table. It passes over _schema.json, as over every name
+// with an underscore.
 func (s *script) spark() {
 	t := &types{
 		leaves: map[string]string{"string": "STRING", "integer": "INT", "boolean": "BOOLEAN", "timestamp": "TIMESTAMP", "decimal(32,6)": "DECIMAL(32,6)"},
@@ -30,11 +30,12 @@ func (s *script) spark() {
 	}
 	s.line("CREATE TABLE IF NOT EXISTS %s (", back(s.table))
 	s.columns(func(c *parquet.Column) string { return back(c.Name) + " " + t.of(c) + comment(c, " COMMENT ") })
-	s.line(")\nUSING parquet\nOPTIONS (path %s, pathGlobFilter '*.parquet');", escaped(location))
+	s.line(")\nUSING parquet\nLOCATION %s;", escaped(location))
 }
 
 // athena makes an external table. Names of tables and columns are lower-case
-// there, and every file below the location is read.
+// there, and every file below the location is read whose name begins with
+// neither an underscore nor a dot.
 func (s *script) athena() {
 	t := &types{
 		leaves: map[string]string{"string": "string", "integer": "int", "boolean": "boolean", "timestamp": "timestamp", "decimal(32,6)": "decimal(32,6)"},
@@ -42,8 +43,7 @@ func (s *script) athena() {
 	}
 	t.fields = func(c *parquet.Column) string { return back(strings.ToLower(c.Name)) + ":" + t.of(c) }
 	location := s.remote("s3://BUCKET/PREFIX")
-	s.line("-- Only Parquet files may lie at the location:")
-	s.line("--   aws s3 sync %s %s --delete --exclude '*' --include '*.parquet'", strings.TrimSuffix(s.local(), "*.parquet"), location)
+	s.line("-- aws s3 sync %s %s --delete", strings.TrimSuffix(s.local(), "*.parquet"), location)
 	s.line("CREATE EXTERNAL TABLE IF NOT EXISTS %s (", back(strings.ToLower(s.table)))
 	s.columns(func(c *parquet.Column) string {
 		return back(strings.ToLower(c.Name)) + " " + strings.ReplaceAll(t.of(c), ", ", ",") + comment(c, " COMMENT ")

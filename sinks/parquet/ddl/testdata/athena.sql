@@ -1,5 +1,4 @@
--- Only Parquet files may lie at the location:
---   aws s3 sync /data/it's $HOME/parquet/Patient/ s3://BUCKET/PREFIX/Patient/ --delete --exclude '*' --include '*.parquet'
+-- aws s3 sync /data/it's $HOME/parquet/Patient/ s3://BUCKET/PREFIX/Patient/ --delete
 CREATE EXTERNAL TABLE IF NOT EXISTS `patient` (
   `resourcetype` string COMMENT 'Name of the resource type, the same in every row.',
   `id` string COMMENT 'Logical id of this artifact.',

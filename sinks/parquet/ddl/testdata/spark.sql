@@ -14,4 +14,4 @@ CREATE TABLE IF NOT EXISTS `Patient` (
   `__run` STRING COMMENT 'The run that delivered the row.'
 )
 USING parquet
-OPTIONS (path '/data/it\'s $HOME/parquet/Patient/', pathGlobFilter '*.parquet');
+LOCATION '/data/it\'s $HOME/parquet/Patient/';
