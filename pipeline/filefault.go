@@ -32,7 +32,7 @@ func (x *execution) tooManyBad(ctx context.Context, bad int64, p *spool.Part) er
 	}
 	where := ""
 	if line, ok, err := p.FirstBad(ctx); err == nil && ok {
-		where = fmt.Sprintf(" (%s, at byte %d: %s)", line.Name, line.Offset, strings.ToValidUTF8(line.Reason, ""))
+		where = fmt.Sprintf(" (%s, at byte %d: %s)", line.Part, line.Offset, strings.ToValidUTF8(line.Reason, ""))
 	}
 	return &Failure{
 		Text:   fmt.Sprintf("at least %d lines are not resources%s, %d are allowed", bad, where, limit),

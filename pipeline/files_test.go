@@ -388,7 +388,7 @@ func TestConvertStream(t *testing.T) {
 	if len(w.lines(t, "ndjson")) != 9 || sum.Manifest.Types[0].Quarantined != 1 {
 		t.Errorf("%d lines of 9", len(w.lines(t, "ndjson")))
 	}
-	if q := w.lines(t, "quarantine"); len(q) != 1 || !strings.Contains(q[0], `"part":"standard input","line":4`) {
+	if q := w.lines(t, "quarantine"); len(q) != 1 || !strings.Contains(q[0], `"part":"standard input","line":5`) {
 		t.Errorf("quarantine %v", q)
 	}
 	w.clean(t)

@@ -32,14 +32,14 @@ func (x *execution) publish(ctx context.Context, b *board) (*sinks.Manifest, err
 	if err := x.unique(deliveries); err != nil {
 		return nil, err
 	}
-	files, err := x.writeExtras(ctx, b)
+	more, err := x.writeExtras(ctx, b)
 	if err != nil {
 		return nil, err
 	}
 	if err := x.enter(ctx, Publishing, nil); err != nil {
 		return nil, err
 	}
-	m, err := x.manifest(ctx, counts, deliveries, files)
+	m, err := x.manifest(ctx, counts, deliveries, more)
 	if err != nil {
 		return nil, err
 	}
@@ -186,9 +186,15 @@ func (x *execution) unique(deliveries []delivery) error {
 	return nil
 }
 
+// beside is what a snapshot holds beside the sinks' files of types.
+type beside struct {
+	files     []sinks.File
+	deletions *sinks.Deletions
+}
+
 // writeExtras writes what is not for a sink: outcomes, quarantined lines,
 // deletions. They are written anew by each try: the same parts give the same.
-func (x *execution) writeExtras(ctx context.Context, b *board) ([]sinks.File, error) {
+func (x *execution) writeExtras(ctx context.Context, b *board) (*beside, error) {
 	all := b.every(kindOutput, kindPartition, kindFile, kindError, kindDeleted)
 	var files []sinks.File
 	add := func(f *sinks.File, err error) error {
@@ -218,12 +224,17 @@ func (x *execution) writeExtras(ctx context.Context, b *board) ([]sinks.File, er
 			return nil, err
 		}
 	}
-	if deleted := b.every(kindDeleted); len(deleted) > 0 {
-		list, err := x.stageDeletions(ctx, b, bad)
-		if err != nil {
-			return nil, err
+	deletions, list, err := x.stageDeletions(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	files = append(files, list...)
+	if limit := x.r.Job.Policies.MaxBadLines; deletions != nil && deletions.Rejected > 0 && bad+deletions.Rejected > limit {
+		return nil, &Failure{
+			Text:   fmt.Sprintf("%d lines of the server's deleted files are no deletions, the job allows %d bad lines", deletions.Rejected, limit),
+			Advice: "raise policies.max_bad_lines to publish the rest",
+			Kind:   classQuality,
 		}
-		files = append(files, list...)
 	}
 	if x.r.Job.Export.Mode == "bulk" {
 		f, err := x.writeFile(ctx, logName, "", -1, func(w io.Writer) (int64, error) { return x.writeLog(w, b) })
@@ -255,43 +266,7 @@ func (x *execution) writeExtras(ctx context.Context, b *board) ([]sinks.File, er
 		return nil, err
 	}
 	x.step("extras recorded")
-	return files, nil
-}
-
-// stageDeletions writes the deletions, and the lines of the server's deleted
-// files that are none, which count as bad ones.
-func (x *execution) stageDeletions(ctx context.Context, b *board, bad int64) ([]sinks.File, error) {
-	var sum deletions
-	deleted := b.every(kindDeleted)
-	file, err := x.writeFile(ctx, "deleted/part-00000.ndjson", "", -1, func(w io.Writer) (n int64, err error) {
-		sum, err = x.writeDeletions(ctx, deleted, b.every(kindOutput), w)
-		return sum.published, err
-	})
-	if err != nil {
-		return nil, err
-	}
-	if limit := x.r.Job.Policies.MaxBadLines; sum.unread > 0 && bad+sum.unread > limit {
-		return nil, &Failure{
-			Text:   fmt.Sprintf("%d lines of the server's deleted files are no deletions, the job allows %d bad lines", sum.unread, limit),
-			Advice: "raise policies.max_bad_lines to publish the rest",
-			Kind:   classQuality,
-		}
-	}
-	if sum.revived > 0 {
-		x.warn("deleted-and-delivered", "resources were both delivered and reported as deleted; they are published", sum.revived)
-	}
-	files := []sinks.File{*file}
-	if sum.unread > 0 {
-		x.warn("deleted-unread", "lines of the server's deleted files are no deletions; they are in quarantine", sum.unread)
-		f, err := x.writeFile(ctx, "quarantine/deleted-00000.ndjson", "", sum.unread, func(w io.Writer) (int64, error) {
-			return x.writeRejected(deleted, w)
-		})
-		if err != nil {
-			return nil, err
-		}
-		files = append(files, *f)
-	}
-	return files, nil
+	return &beside{files: files, deletions: deletions}, nil
 }
 
 // writeFile stages one file and checks its rows; want is negative when they are
@@ -316,7 +291,7 @@ func (x *execution) writeFile(ctx context.Context, path, typ string, want int64,
 }
 
 // manifest describes the snapshot.
-func (x *execution) manifest(ctx context.Context, counts []sinks.TypeCount, deliveries []delivery, more []sinks.File) (*sinks.Manifest, error) {
+func (x *execution) manifest(ctx context.Context, counts []sinks.TypeCount, deliveries []delivery, more *beside) (*sinks.Manifest, error) {
 	conversions, err := x.r.Ledger.Conversions(ctx, x.id)
 	if err != nil {
 		return nil, err
@@ -369,7 +344,8 @@ func (x *execution) manifest(ctx context.Context, counts []sinks.TypeCount, deli
 		}
 	}
 	x.keepSchemas(m)
-	m.Files = append(m.Files, more...)
+	m.Files = append(m.Files, more.files...)
+	m.Deletions, m.Lists = more.deletions, listCounts(deliveries, more.deletions)
 	slices.SortFunc(m.Files, func(a, b sinks.File) int { return strings.Compare(a.Path, b.Path) })
 	m.Outcomes = outcomesOf(deliveries)
 	m.Warnings = append(slices.Clone(p.Warnings), x.warningsSoFar()...)

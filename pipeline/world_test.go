@@ -22,6 +22,7 @@ import (
 	"github.com/flue-fhir/flue/pipeline/spool"
 	"github.com/flue-fhir/flue/sinks"
 	"github.com/flue-fhir/flue/sinks/ndjson"
+	"github.com/flue-fhir/flue/sinks/parquet"
 	"github.com/flue-fhir/flue/sinks/store/local"
 )
 
@@ -71,6 +72,12 @@ func (w *world) runner() (*Runner, error) {
 		return w.converter(l)
 	}
 	client := &http.Client{Transport: &http.Transport{}}
+	formats := []sinks.Sink{&ndjson.Sink{Compression: ndjson.None}}
+	for _, s := range w.Job.Sinks {
+		if s.Type == "parquet" {
+			formats = append(formats, &parquet.Sink{Workers: 1})
+		}
+	}
 	return &Runner{
 		Job: w.Job, Server: config.Server{Name: "fake", URL: w.URL, Limits: config.Limits{Downloads: 3}},
 		Bulk: &export.Client{
@@ -78,7 +85,7 @@ func (w *world) runner() (*Runner, error) {
 			Limits: export.PollLimits{Min: time.Millisecond, Max: 10 * time.Millisecond}, Retries: 2,
 		},
 		Search: &search.Client{Base: base, HTTP: client, Count: 10},
-		Sinks:  []sinks.Sink{&ndjson.Sink{Compression: ndjson.None}},
+		Sinks:  formats,
 		Store:  &local.Store{Path: filepath.Join(w.Dir, "out")},
 		Ledger: l,
 		Spool:  &spool.Spool{Dir: filepath.Join(w.Dir, "spool"), MinFree: 1},
@@ -154,7 +161,7 @@ func (w *world) lines(t *testing.T, folder string) []string {
 	}
 	var lines []string
 	for _, f := range m.Files {
-		if !strings.HasPrefix(f.Path, folder+"/") {
+		if !strings.HasPrefix(f.Path, folder+"/") || filepath.Ext(f.Path) == ".parquet" {
 			continue
 		}
 		file, err := os.Open(filepath.Join(w.Dir, "out", w.Job.Name, "latest", f.Path))

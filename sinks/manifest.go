@@ -47,12 +47,16 @@ type Manifest struct {
 
 	// Sinks names the sinks that the files are of. A delta has only those that the
 	// snapshot before it has.
-	Sinks    []string    `json:"sinks,omitempty"`
-	Types    []TypeCount `json:"types"`
-	Files    []File      `json:"files"`
-	Warnings []Warning   `json:"warnings,omitempty"`
-	Outcomes []Outcome   `json:"outcomes,omitempty"`
-	Stats    Stats       `json:"stats"`
+	Sinks []string    `json:"sinks,omitempty"`
+	Types []TypeCount `json:"types"`
+	Lists []ListCount `json:"lists,omitempty"`
+	// Deletions is what is known of deleted resources; nil for a full snapshot of a
+	// server that listed none.
+	Deletions *Deletions `json:"deletions,omitempty"`
+	Files     []File     `json:"files"`
+	Warnings  []Warning  `json:"warnings,omitempty"`
+	Outcomes  []Outcome  `json:"outcomes,omitempty"`
+	Stats     Stats      `json:"stats"`
 	// Schemas is each sink's column record per type: sink name, then type.
 	Schemas map[string]map[string]string `json:"schemas,omitempty"`
 	Flue    string                       `json:"flue"` // version of the program
@@ -119,6 +123,30 @@ type TypeCount struct {
 	// "end not proved".
 	Complete bool   `json:"complete"`
 	Reason   string `json:"reason,omitempty"`
+}
+
+// ListCount is the reconciliation of the files of a server's list that holds no
+// resources to publish (I3): Delivered = Bundles + Quarantined + Outcomes + Headers +
+// Left.
+type ListCount struct {
+	List        string `json:"list"` // "error" or "deleted"
+	Delivered   int64  `json:"delivered"`
+	Bundles     int64  `json:"bundles,omitempty"` // lines of deletions
+	Quarantined int64  `json:"quarantined,omitempty"`
+	Outcomes    int64  `json:"outcomes,omitempty"`
+	Headers     int64  `json:"headers,omitempty"`
+	Left        int64  `json:"left,omitempty"` // resources out of place: counted, and not published
+}
+
+// Deletions is what a snapshot knows of resources that were deleted at the server
+// since the one before it.
+type Deletions struct {
+	// Known says that the server listed deleted resources. Otherwise nobody knows of
+	// deletions until the next full snapshot.
+	Known     bool  `json:"known"`
+	Published int64 `json:"published"`          // in each format below deleted/
+	Revived   int64 `json:"revived,omitempty"`  // delivered too: those are no deletions (F47)
+	Rejected  int64 `json:"rejected,omitempty"` // lines that are no deletions, in quarantine (F46)
 }
 
 // Losses counts what a format holds otherwise than in its own column.

@@ -242,8 +242,8 @@ func TestBorrowStretches(t *testing.T) {
 			got = append(got, p)
 		}
 		want := []place{
-			{"dir/a.ndjson", 36, int64(bytes.Index(body, []byte("bad one"))), "bad one"},
-			{"dir/a.ndjson", 42, int64(bytes.Index(body, []byte("bad two"))), "bad two"},
+			{"dir/a.ndjson", 37, int64(bytes.Index(body, []byte("bad one"))), "bad one"},
+			{"dir/a.ndjson", 43, int64(bytes.Index(body, []byte("bad two"))), "bad two"},
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Fatalf("cut at %d:\n%s", at, diff)
@@ -256,7 +256,7 @@ func TestFirstBad(t *testing.T) {
 	l := newLent([]byte(string(patients(1, 3)) + "nonsense\n"))
 	at := int64(bytes.IndexByte(l.body, '\n') + 1)
 	bad, ok, err := borrow(t, r, "k", l.stretch(at, int64(len(l.body))-at)).FirstBad(t.Context())
-	want := BadLine{Name: "dir/a.ndjson", Offset: int64(bytes.Index(l.body, []byte("nonsense"))), Reason: bad.Reason}
+	want := BadLine{Part: "dir/a.ndjson", Line: 3, Offset: int64(bytes.Index(l.body, []byte("nonsense"))), Column: bad.Column, Reason: bad.Reason}
 	if err != nil || !ok || bad != want || bad.Reason == "" || strings.Contains(bad.Reason, "nonsense") {
 		t.Errorf("FirstBad = %+v, %v, %v; want %+v", bad, ok, err, want)
 	}

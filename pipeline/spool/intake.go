@@ -125,11 +125,7 @@ func (in *intake) dead() bool {
 
 func (in *intake) run(d *decoder) error {
 	defer d.close()
-	limit := in.spool.MaxLine
-	if limit <= 0 {
-		limit = maxLineLen
-	}
-	lines := fhirjson.NewReader(d, limit)
+	lines := fhirjson.NewReader(d, in.spool.maxLine())
 	walker := fhirjson.Walker{Limits: in.spool.Limits}
 	var plain int64 // bytes of the lines, each with one line feed
 	for {

@@ -118,8 +118,8 @@ func TestF40WriteQuarantine(t *testing.T) {
 				if numbers[i] == 3 {
 					offset = int64(strings.Index(mixed, `{"resourceType":"Patient","id":"b"`))
 				}
-				if o.Part != "output/Patient/0" || o.Line != numbers[i] || o.Offset != offset || got != want || o.Reason == "" {
-					t.Errorf("object %d: %+v, want line %d at %d with %q", i, o, numbers[i], offset, want)
+				if o.Part != "output/Patient/0" || o.Line != numbers[i]+1 || o.Offset != offset || got != want || o.Reason == "" {
+					t.Errorf("object %d: %+v, want line %d at %d with %q", i, o, numbers[i]+1, offset, want)
 				}
 			}
 		})

@@ -66,6 +66,13 @@ func (s *Spool) Run(run string) (*Run, error) {
 	return &Run{spool: s, dir: &durable.Dir{Path: dir}, busy: map[string]bool{}}, nil
 }
 
+func (s *Spool) maxLine() int64 {
+	if s.MaxLine > 0 {
+		return s.MaxLine
+	}
+	return maxLineLen
+}
+
 // Runs lists the runs that have a folder, sorted by name.
 func (s *Spool) Runs() ([]string, error) {
 	entries, err := os.ReadDir(s.Dir)

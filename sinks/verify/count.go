@@ -22,7 +22,8 @@ func (c *checker) counts(context.Context) error {
 			held[name] = map[string]int64{}
 		}
 	}
-	var rejected, outcomes int64 // rows beside the formats
+	var rejected, outcomes int64  // rows beside the formats
+	deleted := map[string]int64{} // rows of deletions by format
 	for _, s := range c.seen {
 		format, rest, _ := strings.Cut(s.Path, "/")
 		switch {
@@ -30,6 +31,8 @@ func (c *checker) counts(context.Context) error {
 			rejected += s.Rows
 		case format == "outcomes":
 			outcomes += s.Rows
+		case format == "deleted":
+			deleted[formatOf(s.Path)] += s.Rows
 		case isFormat(format):
 			if folder, _, _ := strings.Cut(rest, "/"); folder != s.Type {
 				fault("%s: is listed as of type %s", printable(s.Path), printable(s.Type))
@@ -85,12 +88,39 @@ func (c *checker) counts(context.Context) error {
 			}
 		}
 	}
-	// Files of errors and deletions have lines of their own there.
-	if rejected < quarantined {
+	var bundles int64
+	for _, l := range m.Lists {
+		name := "the list of files " + printable(l.List)
+		bundles += l.Bundles
+		quarantined += l.Quarantined
+		answers += l.Outcomes
+		if min(l.Delivered, l.Bundles, l.Quarantined, l.Outcomes, l.Headers, l.Left) < 0 {
+			fault("%s: a count is negative", name)
+		}
+		if into := l.Bundles + l.Quarantined + l.Outcomes + l.Headers + l.Left; into != l.Delivered {
+			fault("%s: %d lines were delivered, %d are accounted for (I3)", name, l.Delivered, into)
+		}
+	}
+	if rejected != quarantined {
 		fault("quarantine holds %d lines, %d are counted", rejected, quarantined)
 	}
-	if outcomes < answers {
+	if outcomes != answers {
 		fault("outcomes holds %d lines, %d are counted", outcomes, answers)
+	}
+	var listed int64
+	if m.Deletions != nil {
+		listed = m.Deletions.Published
+	}
+	for _, format := range slices.Sorted(maps.Keys(deleted)) {
+		if deleted[format] != listed {
+			fault("deleted: %s holds %d deletions, %d were published", format, deleted[format], listed)
+		}
+	}
+	if listed > 0 && len(deleted) == 0 {
+		fault("deleted: no file holds the %d deletions that were published", listed)
+	}
+	if listed > 0 && bundles == 0 {
+		fault("deleted: %d deletions were published, and no line of them is counted", listed)
 	}
 	formats := strings.Join(slices.Sorted(maps.Keys(held)), ", ")
 	text := fmt.Sprintf("%d lines delivered, %d published of %s, in %s (I3)", delivered, published, plural(int64(len(m.Types)), "type"), formats)

@@ -134,6 +134,19 @@ func accept(t *testing.T, dir, name string) {
 	})
 }
 
+// extra adds a file of two lines that the manifest lists.
+func extra(name string) func(*testing.T, string) {
+	return func(t *testing.T, dir string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(dir, name), []byte("{}\n{}\n"))
+		edit(t, dir, func(m *sinks.Manifest) { m.Files = append(m.Files, sinks.File{Path: name, Rows: 2}) })
+		accept(t, dir, name)
+	}
+}
+
 func write(t *testing.T, path string, data []byte) {
 	t.Helper()
 	if err := os.WriteFile(path, data, 0o600); err != nil {

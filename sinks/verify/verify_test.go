@@ -145,6 +145,19 @@ func TestDamage(t *testing.T) {
 		{"a type counted twice", change(func(m *sinks.Manifest) { m.Types = append(m.Types, *patient(m)) }), "counts", "counted twice"},
 		{"files that nothing counts", change(func(m *sinks.Manifest) { m.Types = nil }), "counts", "nothing is counted"},
 		{"a quarantine that is gone", change(func(m *sinks.Manifest) { patient(m).Quarantined++; patient(m).Delivered++ }), "counts", "quarantine holds 0 lines, 1 are counted"},
+		{"I3: a list that does not add up", change(func(m *sinks.Manifest) {
+			m.Lists = []sinks.ListCount{{List: "error", Delivered: 3, Left: 2}}
+		}), "counts", "error: 3 lines were delivered, 2 are accounted for"},
+		{"I3: a list below zero", change(func(m *sinks.Manifest) {
+			m.Lists = []sinks.ListCount{{List: "error", Headers: -1, Left: 1}}
+		}), "counts", "error: a count is negative"},
+		{"outcomes that nothing counts", extra("outcomes/part-00000.ndjson"), "counts", "outcomes holds 2 lines, 0 are counted"},
+		{"a quarantine that nothing counts", extra("quarantine/part-00000.ndjson"), "counts", "quarantine holds 2 lines, 0 are counted"},
+		{"deletions that nothing counts", extra("deleted/part-00000.ndjson"), "counts", "ndjson holds 2 deletions, 0 were published"},
+		{"deletions that are gone", change(func(m *sinks.Manifest) {
+			m.Lists = []sinks.ListCount{{List: "deleted", Delivered: 1, Bundles: 1}}
+			m.Deletions = &sinks.Deletions{Known: true, Published: 2}
+		}), "counts", "no file holds the 2 deletions"},
 		{"a type that one sink lacks", func(t *testing.T, dir string) {
 			if err := os.RemoveAll(filepath.Join(dir, "parquet/Patient")); err != nil {
 				t.Fatal(err)

@@ -110,6 +110,13 @@ func writeFacts(b *strings.Builder, m *sinks.Manifest, location string) {
 		fact("missing", "not granted: "+strings.Join(m.Scopes.Missing, " "))
 	}
 	writeLosses(fact, m.Types)
+	if d := m.Deletions; d != nil {
+		text := "the server listed none: unknown until the next full snapshot"
+		if d.Known {
+			text = plural(d.Published, "resource") + " that the server deleted"
+		}
+		fact("deletions", text)
+	}
 	for _, w := range m.Warnings {
 		times := ""
 		if w.Count > 1 {
