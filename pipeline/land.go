@@ -183,7 +183,8 @@ func (x *execution) landed(ctx context.Context, b *board, t ledger.Task, p *spoo
 	b.mu.Lock()
 	bad := b.bad
 	b.mu.Unlock()
-	if limit := x.r.Job.Policies.MaxBadLines; bad > limit {
+	// Whose part has such lines says where they are; the sum may be another's.
+	if limit := x.r.Job.Policies.MaxBadLines; info.Quarantined > 0 && bad > limit {
 		return nil, x.tooManyBad(ctx, bad, p)
 	}
 	x.obs.count(func(p *Progress) {
