@@ -118,6 +118,8 @@ type Manifest struct {
 	Extension           json.RawMessage
 	Pages               []Page   // what each linked manifest listed, in their order
 	Warnings            []string // duplicates fetched once (F27), …
+
+	asked string // the request as the server repeats it; may hold what no log may (I7)
 }
 
 // Page counts the files that one of several linked manifests listed.

@@ -195,7 +195,8 @@ func (b *builder) add(w *wireManifest, from *url.URL) error {
 		if w.Output == nil {
 			b.note("the manifest has no output list")
 		}
-		b.m.Request = requestNames(str(w.Request))
+		b.m.asked = str(w.Request)
+		b.m.Request = requestNames(b.m.asked)
 		b.m.OutputOrganizedBy, _ = typeName(str(w.OutputOrganizedBy))
 		if len(w.Extension) > 0 {
 			b.m.Extension = json.RawMessage(w.Extension)

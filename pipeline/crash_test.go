@@ -46,7 +46,7 @@ func TestMain(m *testing.M) {
 			select {}
 		}
 	}
-	if _, err := r.Run(context.Background(), Options{}); err != nil {
+	if _, err := r.Run(context.Background(), w.Options); err != nil {
 		fmt.Println("failed", err)
 		os.Exit(1)
 	}

@@ -19,10 +19,17 @@ func (x *execution) listExport(ctx context.Context) ([]ledger.Task, source, erro
 		}
 		return tasks, x.newBulkSource(tasks, nil), nil
 	}
-	if x.run.StatusURL == "" {
+	switch {
+	case x.run.StatusURL != "":
+	case x.plan.Adopted:
+		return nil, nil, &Failure{Text: "the export that was taken over is not known any more", Advice: "run the job again: it asks for an export of its own", Kind: classServer}
+	default:
 		if err := x.kickOff(ctx); err != nil {
 			return nil, nil, err
 		}
+	}
+	if x.o.Detach {
+		return nil, nil, x.detach(ctx)
 	}
 	if err := x.enter(ctx, Exporting, nil); err != nil {
 		return nil, nil, err
@@ -38,12 +45,17 @@ func (x *execution) listExport(ctx context.Context) ([]ledger.Task, source, erro
 		return nil, nil, fmt.Errorf("wait for export: %w", err)
 	}
 	x.logManifest(m)
+	if x.plan.Adopted {
+		if err := x.recognize(ctx, m); err != nil {
+			return nil, nil, err
+		}
+	}
 	for _, text := range m.Warnings {
 		x.keep(sinks.Warning{Code: "manifest", Text: text, Count: 1})
 	}
 	tasks, files := listFiles(m, x.plan.Generation)
 	run, err := x.r.Ledger.List(ctx, x.id, tasks, func(r *ledger.Run) {
-		r.State = Landing
+		r.State, r.Kind = Landing, string(x.plan.Kind)
 		if r.TransactionTime.IsZero() || m.TransactionTime.Before(r.TransactionTime) {
 			r.TransactionTime = m.TransactionTime
 		}

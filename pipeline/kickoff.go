@@ -193,7 +193,7 @@ const maxRestarts = 2
 
 // restart prepares another export in place of one that the server lost (F22).
 func (x *execution) restart(ctx context.Context, lost error) error {
-	if x.r.Job.Policies.OnExportLost == "fail" {
+	if x.r.Job.Policies.OnExportLost == "fail" || x.plan.Adopted {
 		return lost
 	}
 	if x.run.Restarts >= maxRestarts {

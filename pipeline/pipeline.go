@@ -48,6 +48,12 @@ type Options struct {
 	Full    bool      // ignore the watermarks: a new chain
 	Trigger string    // manual | schedule
 	Due     time.Time // when the schedule wanted it; zero by hand
+	// Detach leaves the export running at the server once it is accepted: the next
+	// run of the job fetches it (F24).
+	Detach bool
+	// Adopt takes over an export that something else started, instead of asking
+	// for one; nil: none.
+	Adopt *Adoption
 }
 
 // State is where a run stands; see package ledger for the transitions.
@@ -108,7 +114,8 @@ type Summary struct {
 	Location string          `json:"location,omitempty"`
 	Manifest *sinks.Manifest `json:"manifest,omitempty"`
 	Resumed  bool            `json:"resumed"`
-	Deleted  []string        `json:"deleted,omitempty"` // names of the snapshots that retention let go
+	Detached bool            `json:"detached,omitempty"` // the export runs at the server
+	Deleted  []string        `json:"deleted,omitempty"`  // names of the snapshots that retention let go
 	Error    string          `json:"error,omitempty"`
 	Hint     string          `json:"hint,omitempty"`
 }

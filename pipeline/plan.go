@@ -47,6 +47,15 @@ type plan struct {
 	// Moved says that the files of the export had other paths when its manifest
 	// was fetched again (P35).
 	Moved bool `json:"moved,omitempty"`
+
+	Detached bool `json:"detached,omitempty"` // the export was left running at the server
+	// Adopted says that something else asked for the export. Trusted is a person's
+	// word that it was asked for as the job asks, Shown that the server says so, and
+	// Reported what it says.
+	Adopted  bool   `json:"adopted,omitempty"`
+	Trusted  bool   `json:"trusted,omitempty"`
+	Shown    bool   `json:"shown,omitempty"`
+	Reported string `json:"reported,omitempty"`
 }
 
 func (p plan) encode() string {

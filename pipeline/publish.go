@@ -306,7 +306,7 @@ func (x *execution) manifest(ctx context.Context, counts []sinks.TypeCount, deli
 			Mode: e.Mode, Level: e.Level, Group: e.Group, Types: p.Types, Since: timeOrNil(p.Since),
 			Elements: e.Elements, TypeFilters: e.TypeFilters, Ignored: p.Ignored, Fingerprint: p.Request,
 			Until: timeOrNil(e.Until), Patients: len(e.Patients), Extra: e.Extra, Lenient: e.Lenient, Post: e.Post,
-			Inputs: x.r.Asked,
+			Inputs: x.r.Asked, Adopted: p.Adopted, Reported: p.Reported,
 		},
 		Scopes:          p.Scopes,
 		TransactionTime: timeOrNil(run.TransactionTime), KickoffDate: timeOrNil(run.KickoffDate),
@@ -318,7 +318,7 @@ func (x *execution) manifest(ctx context.Context, counts []sinks.TypeCount, deli
 	for _, s := range x.r.Sinks {
 		m.Sinks = append(m.Sinks, s.Name())
 	}
-	m.Watermarks = p.watermarks(mark(run.TransactionTime, run.KickoffDate, run.Started, e.Until, x.r.Job.Policies.Overlap), counts, reported(deliveries) > 0 || !proved(deliveries))
+	m.Watermarks = p.watermarks(x.mark(), counts, reported(deliveries) > 0 || !proved(deliveries))
 	repeated := map[string]bool{}
 	for _, rec := range conversions {
 		if rec.Sink == extras {

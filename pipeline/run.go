@@ -38,6 +38,9 @@ func (r *Runner) Run(ctx context.Context, o Options) (*Summary, error) {
 }
 
 func (r *Runner) runLocked(ctx context.Context, o Options, lock *ledger.Lock, sum *Summary) error {
+	if err := r.attended(ctx, &o); err != nil {
+		return err
+	}
 	x, done, err := r.takeUp(ctx, o, lock)
 	if x == nil {
 		return err
@@ -45,6 +48,10 @@ func (r *Runner) runLocked(ctx context.Context, o Options, lock *ledger.Lock, su
 	sum.Run, sum.Resumed = x.id, x.resumed
 	if err == nil && done == nil {
 		done, err = x.execute(ctx)
+	}
+	if errors.Is(err, errDetached) {
+		sum.State, sum.Detached = x.run.State, true
+		return nil
 	}
 	if err != nil && ctx.Err() != nil {
 		// What failed was cut short: the reason is why.
@@ -277,7 +284,7 @@ func (x *execution) execute(ctx context.Context) (*sinks.Manifest, error) {
 	watch.Go(func() { x.heedCancel(ctx, stop, cancel) })
 
 	m, err := x.advance(ctx)
-	if err != nil && ctx.Err() != nil {
+	if err != nil && ctx.Err() != nil && !errors.Is(err, errDetached) {
 		err = context.Cause(ctx) // cancelled, or too long
 	}
 	return m, err

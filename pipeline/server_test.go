@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"encoding/json"
 	"fmt"
@@ -28,6 +29,7 @@ type exportServer struct {
 	page    bool   // a web page stands in the place of the CapabilityStatement
 	polls   int    // answers 202 before an export is done
 	tx      time.Time
+	says    string         // request that the manifests repeat, below the server; "": a bare one
 	fresh   bool           // links change at every manifest
 	shuffle bool           // and so does the order of the files
 	rename  bool           // and the paths, but not their order
@@ -185,7 +187,7 @@ func (s *exportServer) status(w http.ResponseWriter, number string) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(map[string]any{
-		"transactionTime": s.tx.Format(time.RFC3339), "request": s.URL + "/fhir/$export", "requiresAccessToken": true,
+		"transactionTime": s.tx.Format(time.RFC3339), "request": s.URL + "/fhir/" + cmp.Or(s.says, "$export"), "requiresAccessToken": true,
 		"output": list(s.output), "error": list(s.errors), "deleted": list(s.deleted),
 	})
 }

@@ -12,6 +12,8 @@ import (
 
 const (
 	defaultResumeWithin = 20 * time.Hour
+	// defaultDetachedWithin suits the servers that work for weeks (F24).
+	defaultDetachedWithin = 30 * 24 * time.Hour
 	// orphanAge is how old a folder of a run must be that the ledger does not
 	// know, before it is swept.
 	orphanAge = 7 * 24 * time.Hour
@@ -39,6 +41,9 @@ func (r *Runner) takeUp(ctx context.Context, o Options, lock *ledger.Lock) (*exe
 		return nil, nil, err
 	}
 
+	if err := o.Adopt.among(runs); err != nil {
+		return nil, nil, err
+	}
 	var chosen *execution
 	var done *sinks.Manifest
 	for i, run := range runs {
@@ -65,20 +70,23 @@ func (r *Runner) takeUp(ctx context.Context, o Options, lock *ledger.Lock) (*exe
 			// Another request, or a full run in place of a delta, is still to be done,
 			// whatever was published.
 			same := m.Request.Fingerprint == r.request() && !(o.Full && m.Kind != sinks.Full)
-			if chosen == nil && i == 0 && !o.Fresh && same && r.now().Sub(run.Started) < r.resumeWithin() {
+			if chosen == nil && i == 0 && !o.Fresh && same && r.now().Sub(run.Started) < r.resumeWithin(x.plan) {
 				chosen, done = x, m
 				chosen.resumed = true
 			}
 			continue
 		}
 		if chosen == nil && i == 0 {
-			why := r.unfit(run, o, latest, override)
+			why := x.unfit(latest, override)
 			if why == "" {
 				if _, err = decodePlan(run.Plan); err != nil {
 					return nil, nil, err
 				}
 				chosen = x
 				continue
+			}
+			if o.Adopt != nil && run.StatusURL == o.Adopt.StatusURL { // to give the run up would delete the very export
+				return nil, nil, &Failure{Text: "run " + run.ID + " has taken over this export and cannot go on: " + why, Kind: classUsage}
 			}
 			r.log().Info("run is not taken up again", "run", run.ID, "reason", why)
 		}
@@ -101,7 +109,13 @@ func (r *Runner) takeUp(ctx context.Context, o Options, lock *ledger.Lock) (*exe
 		chosen = r.newExecution(o, run)
 	} else {
 		chosen.resumed = true
+		if o.Adopt != nil {
+			chosen.plan.Trusted = chosen.plan.Trusted || o.Adopt.Trust
+		}
 		if err := chosen.update(ctx, func(run *ledger.Run) {
+			if o.Adopt != nil && !o.Adopt.KickedOff.IsZero() {
+				run.KickoffDate = o.Adopt.KickedOff
+			}
 			run.State = Planned
 			run.Resumes++
 			run.Error, run.Class, run.Hint, run.Ended = "", "", "", time.Time{}
@@ -121,7 +135,8 @@ func (r *Runner) takeUp(ctx context.Context, o Options, lock *ledger.Lock) (*exe
 }
 
 // unfit says why a failed or crashed run is not taken up again; "" when it is.
-func (r *Runner) unfit(run ledger.Run, o Options, latest *sinks.Manifest, override *ledger.Override) string {
+func (x *execution) unfit(latest *sinks.Manifest, override *ledger.Override) string {
+	r, run, o := x.r, x.run, x.o
 	age := r.now().Sub(run.Started)
 	limit := r.Job.Policies.MaxDuration
 	switch {
@@ -135,8 +150,8 @@ func (r *Runner) unfit(run ledger.Run, o Options, latest *sinks.Manifest, overri
 		return "the job or what it rests on has changed"
 	case age < 0:
 		return "it began in the future: a clock was changed"
-	case age >= r.resumeWithin():
-		return "it is older than resume_within"
+	case age >= r.resumeWithin(x.plan):
+		return "it is older than resume_within, or detached_within, allows"
 	case limit > 0 && age >= limit:
 		return "it took longer than max_duration"
 	case run.State == Failed && !resumable(run.Class):
@@ -145,7 +160,15 @@ func (r *Runner) unfit(run ledger.Run, o Options, latest *sinks.Manifest, overri
 	return ""
 }
 
-func (r *Runner) resumeWithin() time.Duration {
+// resumeWithin is how old a run may be that is taken up again: longer where a
+// person left its export to the server.
+func (r *Runner) resumeWithin(p plan) time.Duration {
+	if p.Detached || p.Adopted {
+		if d := r.Job.Policies.DetachedWithin; d > 0 {
+			return d
+		}
+		return defaultDetachedWithin
+	}
 	if d := r.Job.Policies.ResumeWithin; d > 0 {
 		return d
 	}
@@ -180,10 +203,14 @@ func (r *Runner) begin(ctx context.Context, o Options, latest *sinks.Manifest, o
 		trigger = "manual"
 	}
 	p := r.decide(latest, override, o, r.Job.Export.Types, now)
-	return r.Ledger.Begin(ctx, ledger.Run{
+	begun := ledger.Run{
 		ID: ledger.NewID(now), Job: r.Job.Name, Fingerprint: r.planFingerprint(latest, override),
 		Kind: string(p.Kind), Plan: p.encode(), Trigger: trigger, Due: o.Due, Started: now, Stats: "{}",
-	})
+	}
+	if o.Adopt != nil {
+		r.adopt(o.Adopt, &begun, latest)
+	}
+	return r.Ledger.Begin(ctx, begun)
 }
 
 func (r *Runner) decide(latest *sinks.Manifest, override *ledger.Override, o Options, types []string, now time.Time) plan {

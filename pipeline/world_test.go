@@ -33,6 +33,8 @@ type world struct {
 	Job config.Job
 	// Files are those of a conversion, which has no server.
 	Files []string
+	// Options are those of a process of its own.
+	Options Options
 
 	server sync.Locker // of the server's switches and counts
 }

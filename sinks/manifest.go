@@ -86,7 +86,12 @@ type Request struct {
 	Post        bool              `json:"post,omitempty"`
 	Ignored     []string          `json:"ignored,omitempty"` // parameters that the server said it ignored
 	Fingerprint string            `json:"fingerprint"`
-	Inputs      []string          `json:"inputs,omitempty"` // files: the files and folders as they were named
+	// Adopted says that something else asked for the export; Reported is then the
+	// request as the server repeats it, without the values of its parameters, ""
+	// when it does not.
+	Adopted  bool     `json:"adopted,omitempty"`
+	Reported string   `json:"reported,omitempty"`
+	Inputs   []string `json:"inputs,omitempty"` // files: the files and folders as they were named
 }
 
 // Scopes are the OAuth scopes of the run.

@@ -11,6 +11,7 @@ func policiesObject() object[Policies] {
 			at("full_every", "How old a chain of incremental snapshots grows before a full one starts the next.", duration(time.Minute, 0), func(p *Policies) *time.Duration { return &p.FullEvery }).or("7d"),
 			at("overlap", "Taken off the watermark of a snapshot, so that nothing falls between two runs.", duration(time.Second, 0), func(p *Policies) *time.Duration { return &p.Overlap }).or("10m"),
 			at("resume_within", "How old a failed run may be for the next one to take it up again.", duration(time.Minute, 0), func(p *Policies) *time.Duration { return &p.ResumeWithin }).or("20h"),
+			at("detached_within", "The same for a run whose export was left running at the server (flue run --detach) or taken over (flue adopt).", duration(time.Minute, 0), func(p *Policies) *time.Duration { return &p.DetachedWithin }).or("30d"),
 			at("max_duration", "How long one run may take.", duration(time.Second, 0), func(p *Policies) *time.Duration { return &p.MaxDuration }).or("unlimited"),
 			word("missing_scope", "When the server grants less than was asked: fail the run, or skip the types concerned and record it.", func(p *Policies) *string { return &p.MissingScope }, "fail", "skip"),
 			word("ambiguous_kickoff", "When the connection broke so that nobody knows whether the server took the request: repeat it, or stop.", func(p *Policies) *string { return &p.AmbiguousKickoff }, "repeat", "stop"),

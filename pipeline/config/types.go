@@ -147,6 +147,7 @@ type Policies struct {
 	FullEvery        time.Duration // 0 means 7 days; how old a chain may grow
 	Overlap          time.Duration // taken off the watermark; 0 means 10 min (P28)
 	ResumeWithin     time.Duration // 0 means 20 h
+	DetachedWithin   time.Duration // the same for exports left at the server; 0 means 30 days (F24)
 	MaxDuration      time.Duration // of one run; 0 means none
 	MissingScope     string        // fail | skip (F4)
 	AmbiguousKickoff string        // repeat | stop (F16)

@@ -32,7 +32,7 @@ type exitRow struct {
 // exitTable is the one table of exit codes, also printed by help.
 func exitTable() []exitRow {
 	return []exitRow{
-		{exitOK, "", "done; after run: the snapshot is published"},
+		{exitOK, "", "done; after run: the snapshot is published, or with --detach the export runs"},
 		{exitFailed, "", "failed for a reason that may pass: run again, and it is resumed"},
 		{exitAuth, "auth", "authentication or authorization: key, registration, scopes"},
 		{exitServer, "server", "the server refused or lost the export"},

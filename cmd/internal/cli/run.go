@@ -27,6 +27,10 @@ A run that failed or was killed is taken up again by the next 'flue run' of the 
 job where that is safe; --fresh starts anew. The first interrupt stops the run at a
 point from which it can be resumed, the second one ends the program at once.
 
+--detach ends the command as soon as the server has accepted the export, for servers
+that work at one for hours or weeks. The next run of the job, with the same flags, goes on
+with that export, as long as policies.detached_within allows (30 days).
+
 The summary goes to stdout. Progress goes to stderr: a live picture on a terminal, one
 JSON object a line elsewhere.`,
 		Example: `  flue run nightly
@@ -53,6 +57,7 @@ JSON object a line elsewhere.`,
 	}
 	flags := c.Flags()
 	flags.BoolVar(&options.Fresh, "fresh", false, "start anew even where a failed run could be resumed")
+	flags.BoolVar(&options.Detach, "detach", false, "leave the export running at the server once it is accepted; run again to fetch it")
 	flags.BoolVar(&options.Full, "full", false, "ignore the watermarks: everything, and a new chain of snapshots")
 	export.add(c)
 	flags.BoolVar(&asJSON, "json", false, "print the summary as JSON on stdout")

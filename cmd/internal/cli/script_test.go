@@ -38,6 +38,7 @@ func TestMain(m *testing.M) {
 //	setvar NAME FILE KEY     $NAME becomes the member of the JSON object in the file
 //	edit FILE OLD NEW        replace text in the file
 //	envfile NAME FILE        $NAME becomes the content of the file
+//	kickoff REQUEST FILE     begin an export beside flue; its status URL goes to the file
 //
 // After each script everything that it left (output of the commands, state, spool,
 // snapshots, logs) is searched for the secrets that its servers saw (I6); only files
@@ -62,6 +63,7 @@ func TestScripts(t *testing.T) {
 			"proxy":   startProxy,
 			"fetch":   fetch,
 			"signed":  signed,
+			"kickoff": kickOff,
 			"saw":     saw,
 			"setvar":  setVar,
 			"edit":    edit,

@@ -14,6 +14,10 @@ import (
 // tokens, and where the snapshot is.
 func writeSummary(w io.Writer, s *pipeline.Summary) error {
 	var b strings.Builder
+	if s.Detached {
+		_, err := fmt.Fprintf(w, "%s: the export runs at the server, run %s\nthe next run of the job fetches it; give it the same flags\n", s.Job, s.Run)
+		return err
+	}
 	if s.Manifest == nil {
 		fmt.Fprintf(&b, "run %s of %s: %s\n", s.Run, s.Job, stateText(s.State))
 		_, err := io.WriteString(w, b.String())
