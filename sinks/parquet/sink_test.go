@@ -384,6 +384,9 @@ func TestI5Sweep(t *testing.T) {
 
 // TestWideLists: one row with more items than a page has entries.
 func TestWideLists(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a minute under the race detector")
+	}
 	items := strings.Repeat(`{"text":"a"},{"time":"2020"},`, 600_000)
 	in := newInput(t, "Observation", text(
 		`{"resourceType":"Observation","id":"a","note":[`+strings.TrimSuffix(items, ",")+`]}`,
