@@ -58,11 +58,11 @@ func TestF46BadDeletedLines(t *testing.T) {
 	outcome := `{"resourceType":"OperationOutcome","issue":[{"severity":"warning","code":"informational"}]}`
 	s.deleted = []exportFile{{typ: "Bundle", name: "gone", count: -1, lines: []string{good, bad, `{"resourceType":"Bundle","id":"a","id":"b"}`, outcome}}}
 	w := newWorld(t, s)
-	w.Job.Policies.MaxBadLines = 1
+	w.Job.Policies.MaxBadLines.Lines = 1
 	if err := w.fails(t, Options{}); classOf(err) != classQuality {
 		t.Errorf("run = %v of class %q, want quality", err, classOf(err))
 	}
-	w.Job.Policies.MaxBadLines = 2
+	w.Job.Policies.MaxBadLines.Lines = 2
 	m := w.run(t, Options{}).Manifest
 	var got []string
 	for _, text := range w.lines(t, "quarantine") {
@@ -176,7 +176,7 @@ func TestI5DeletionsSurviveKills(t *testing.T) {
 				bundleOf(entry("DELETE", "Patient/7"), entry("DELETE", "Patient/patient-1")), bundleOf(entry("PUT", "Patient/9")),
 			}}}
 			w := newWorld(t, s).withParquet()
-			w.Job.Policies.MaxBadLines = 1
+			w.Job.Policies.MaxBadLines.Lines = 1
 			t.Setenv("FLUE_TEST_CRASH_STEP", step)
 			if said, killed := w.process(t, 0); !killed {
 				t.Fatalf("no process died: %s", said)

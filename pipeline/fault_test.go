@@ -258,7 +258,7 @@ func TestPolicies(t *testing.T) {
 		{"F40: within bounds it is quarantined", func(s *exportServer) {
 			s.population(1, 2, "Patient")
 			s.output[0].lines = append(s.output[0].lines, `{"resourceType":"Patient",`)
-		}, func(j *config.Job) { j.Policies.MaxBadLines = 1 }, "", func(t *testing.T, m *sinks.Manifest) {
+		}, func(j *config.Job) { j.Policies.MaxBadLines.Lines = 1 }, "", func(t *testing.T, m *sinks.Manifest) {
 			if fileRows(m, "quarantine/") != 1 || fileRows(m, "ndjson/") != 2 || m.Types[1].Quarantined != 1 {
 				t.Errorf("files %v, types %+v", m.Files, m.Types)
 			}

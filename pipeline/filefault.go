@@ -3,8 +3,6 @@ package pipeline
 import (
 	"context"
 	"errors"
-	"fmt"
-	"strings"
 
 	"github.com/flue-fhir/flue/pipeline/spool"
 )
@@ -17,28 +15,6 @@ func causeOf(err error, parts []*spool.Part) error {
 		}
 	}
 	return err
-}
-
-// tooManyBad is the failure of a run with more bad lines than it may have; p is
-// the part that has the last of them.
-func (x *execution) tooManyBad(ctx context.Context, bad int64, p *spool.Part) error {
-	limit := x.r.Job.Policies.MaxBadLines
-	if x.r.Job.Export.Mode != modeFiles {
-		return &Failure{
-			Text:   fmt.Sprintf("%d lines are not resources, the job allows %d", bad, limit),
-			Advice: "raise policies.max_bad_lines to publish the rest; the lines then lie in the snapshot's quarantine folder",
-			Kind:   classQuality,
-		}
-	}
-	where := ""
-	if line, ok, err := p.FirstBad(ctx); err == nil && ok {
-		where = fmt.Sprintf(" (%s, at byte %d: %s)", line.Part, line.Offset, strings.ToValidUTF8(line.Reason, ""))
-	}
-	return &Failure{
-		Text:   fmt.Sprintf("at least %d lines are not resources%s, %d are allowed", bad, where, limit),
-		Advice: "raise --max-bad-lines to publish the rest; the lines then lie in the snapshot's quarantine folder",
-		Kind:   classQuality,
-	}
 }
 
 // advice is for a job of a configuration, or for a conversion.

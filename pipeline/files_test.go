@@ -255,7 +255,7 @@ func TestI5ConversionKilledAtEveryStep(t *testing.T) {
 	slices.Sort(want)
 	begin := func() *world {
 		w := newConversion(t, files...)
-		w.Job.Policies.MaxBadLines = 1
+		w.Job.Policies.MaxBadLines.Lines = 1
 		return w
 	}
 	steps := 0
@@ -335,7 +335,7 @@ func TestConvertPolicies(t *testing.T) {
 			t.Errorf("left over: %v", left)
 		}
 	}
-	bad.Job.Policies.MaxBadLines = 1
+	bad.Job.Policies.MaxBadLines.Lines = 1
 	if sum := bad.run(t, Options{}); len(bad.lines(t, "ndjson")) != 20 || len(bad.lines(t, "quarantine")) != 1 || sum.Resumed {
 		t.Errorf("%d published, %d in quarantine", len(bad.lines(t, "ndjson")), len(bad.lines(t, "quarantine")))
 	}
@@ -379,7 +379,7 @@ func TestConvertStream(t *testing.T) {
 		return w, r
 	}
 	w, r := start(strings.NewReader(gzipped(t, patientLines(5, 9)+"bad\n")))
-	r.Job.Policies.MaxBadLines = 1
+	r.Job.Policies.MaxBadLines.Lines = 1
 	sum, err := r.Run(t.Context(), Options{Fresh: true})
 	if err != nil {
 		t.Fatal(err)

@@ -109,6 +109,9 @@ func (x *execution) fetchAll(ctx context.Context) (*board, error) {
 		if err := x.r.Ledger.Flush(actx); err != nil {
 			return err
 		}
+		if err := x.judgeBad(actx, b, 0); err != nil {
+			return err
+		}
 		return x.enter(actx, Converting, nil)
 	})
 	if err := all.Wait(); err != nil {
@@ -184,8 +187,8 @@ func (x *execution) landed(ctx context.Context, b *board, t ledger.Task, p *spoo
 	bad := b.bad
 	b.mu.Unlock()
 	// Whose part has such lines says where they are; the sum may be another's.
-	if limit := x.r.Job.Policies.MaxBadLines; info.Quarantined > 0 && bad > limit {
-		return nil, x.tooManyBad(ctx, bad, p)
+	if info.Quarantined > 0 && x.r.Job.Policies.MaxBadLines.Exceeded(bad) {
+		return nil, x.tooManyBad(ctx, bad, -1, []*spool.Part{p})
 	}
 	x.obs.count(func(p *Progress) {
 		p.FilesDone++

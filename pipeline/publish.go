@@ -229,11 +229,9 @@ func (x *execution) writeExtras(ctx context.Context, b *board) (*beside, error) 
 		return nil, err
 	}
 	files = append(files, list...)
-	if limit := x.r.Job.Policies.MaxBadLines; deletions != nil && deletions.Rejected > 0 && bad+deletions.Rejected > limit {
-		return nil, &Failure{
-			Text:   fmt.Sprintf("%d lines of the server's deleted files are no deletions, the job allows %d bad lines", deletions.Rejected, limit),
-			Advice: "raise policies.max_bad_lines to publish the rest",
-			Kind:   classQuality,
+	if deletions != nil {
+		if err := x.judgeBad(ctx, b, deletions.Rejected); err != nil {
+			return nil, err
 		}
 	}
 	if x.r.Job.Export.Mode == "bulk" {

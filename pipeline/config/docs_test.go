@@ -110,6 +110,8 @@ func TestSchema(t *testing.T) {
 		edit(t, "[Patient]", "[]"),
 		edit(t, "      - type: ndjson", "      - type: csv"),
 		edit(t, "    sinks:", "    policies: {overlap: 10}\n    sinks:"),
+		edit(t, "    sinks:", "    policies: {max_bad_lines: 1.5%x}\n    sinks:"),
+		edit(t, "    sinks:", "    policies: {max_bad_lines: 0.5}\n    sinks:"),
 	} {
 		if s.Validate(instance(t, wrong)) == nil {
 			t.Errorf("accepted:\n%s", wrong)

@@ -186,7 +186,7 @@ jobs:
 		Policies: Policies{
 			FullEvery: 14 * 24 * time.Hour, Overlap: 90 * time.Second, ResumeWithin: 36 * time.Hour, MaxDuration: 6 * time.Hour,
 			MissingScope: "skip", AmbiguousKickoff: "stop", OnExportLost: "fail", OnServerErrors: "warn", OnCountMismatch: "warn",
-			AllowEmpty: true, FHIRVersions: "R4", MaxLine: 1 << 20, MaxBadLines: 10, Memory: 64 << 20, MinFreeDisk: 1 << 30,
+			AllowEmpty: true, FHIRVersions: "R4", MaxLine: 1 << 20, MaxBadLines: Allowance{Lines: 10}, Memory: 64 << 20, MinFreeDisk: 1 << 30,
 		},
 	}
 	search := Job{
@@ -261,6 +261,12 @@ func TestParseRefuses(t *testing.T) {
 		{"duration of nothing", "    sinks:", "    policies: {overlap: 0s}\n    sinks:", `12:25: jobs.nightly.policies.overlap: is shorter than 1s`, "default"},
 		{"huge duration", "    sinks:", "    policies: {overlap: 99999999999w}\n    sinks:", `12:25: jobs.nightly.policies.overlap: is too large`, ""},
 		{"bad size", "    sinks:", "    policies: {memory: 256 megs}\n    sinks:", `12:24: jobs.nightly.policies.memory: is not a size`, "256MiB"},
+		{"bad share", "    sinks:", "    policies: {max_bad_lines: 0.12345%}\n    sinks:", `12:31: jobs.nightly.policies.max_bad_lines: is no share of lines`, "write 10, or 0.1%"},
+		{"share over all", "    sinks:", "    policies: {max_bad_lines: 101%}\n    sinks:", `12:31: jobs.nightly.policies.max_bad_lines: is more than 100%`, "write 10, or 0.1%"},
+		{"negative bad lines", "    sinks:", "    policies: {max_bad_lines: -1}\n    sinks:", `12:31: jobs.nightly.policies.max_bad_lines: is -1, want 0 to 1099511627776`, "write 10"},
+		{"fraction of a bad line", "    sinks:", "    policies: {max_bad_lines: 1.5}\n    sinks:", `12:31: jobs.nightly.policies.max_bad_lines: is neither a whole number nor a share of lines`, "write 10"},
+		{"number in quotes", "    sinks:", "    policies: {max_bad_lines: \"10\"}\n    sinks:", `12:31: jobs.nightly.policies.max_bad_lines: is text, want a number of lines`, "without quotes"},
+		{"boolean bad lines", "    sinks:", "    policies: {max_bad_lines: true}\n    sinks:", `12:31: jobs.nightly.policies.max_bad_lines: is true or false, want a number of lines`, ""},
 		{"bad choice", "    sinks:", "    policies: {missing_scope: skipp}\n    sinks:", `12:31: jobs.nightly.policies.missing_scope: "skipp" is not one of fail, skip`, "did you mean skip?"},
 		{"Parquet of any version", "    sinks:\n", "    policies: {fhir_versions: any}\n    sinks:\n      - type: parquet\n", `12:31: jobs.nightly.policies.fhir_versions: any FHIR version together with Parquet`, "R4 definitions"},
 		{"two sinks of a type", "      - type: ndjson", "      - type: ndjson\n      - type: ndjson", `14:9: jobs.nightly.sinks: two sinks of type ndjson`, "once"},

@@ -157,7 +157,7 @@ type Policies struct {
 	AllowEmpty       bool          // a full run with no resources is published (F26)
 	FHIRVersions     string        // R4 | any: any only without Parquet
 	MaxLine          int64         // bytes of one line; 0 means 64 MiB (F39)
-	MaxBadLines      int64         // quarantined lines that a run survives; default 0
+	MaxBadLines      Allowance     // quarantined lines that a run survives (F40)
 	Memory           int64         // bytes for buffers of a run; 0 means 256 MiB (I8)
 	MinFreeDisk      int64         // bytes that must stay free; 0 means 256 MiB
 }

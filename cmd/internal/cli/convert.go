@@ -26,7 +26,7 @@ type convertOptions struct {
 	target      sizeFlag
 	maxLine     sizeFlag
 	memory      sizeFlag
-	maxBadLines int64
+	maxBadLines allowanceFlag
 	allowEmpty  bool
 	fresh       bool
 	quiet       bool
@@ -77,7 +77,7 @@ configuration is read.`,
 	f.StringVar(&o.parquet.Drift, "drift", "widen", "elements that no earlier snapshot of the job had: widen the Parquet schema, or fail")
 	f.Var(&o.target, "target-size", "bytes of one output file, about (default 256MiB)")
 	f.Var(&o.maxLine, "max-line", "bytes of one resource (default 64MiB)")
-	f.Int64Var(&o.maxBadLines, "max-bad-lines", 0, "lines that are no resources, and go to quarantine, before the conversion fails")
+	f.Var(&o.maxBadLines, "max-bad-lines", "lines that are no resources, and go to quarantine, before the conversion fails: a number, or a share of all lines such as 0.1%")
 	f.BoolVar(&o.allowEmpty, "allow-empty", false, "publish a snapshot without a single resource, too")
 	f.Var(&o.memory, "memory", "memory for buffers (default 256MiB)")
 	f.BoolVar(&o.fresh, "fresh", false, "start anew even where a killed conversion could go on")
@@ -98,7 +98,7 @@ func (o *convertOptions) asJob() (config.Job, error) {
 		Name: o.job, Export: config.Export{Mode: "files"},
 		Policies: config.Policies{
 			OnServerErrors: "warn", AllowEmpty: o.allowEmpty, FHIRVersions: "R4",
-			MaxLine: int64(o.maxLine), MaxBadLines: o.maxBadLines, Memory: int64(o.memory),
+			MaxLine: int64(o.maxLine), MaxBadLines: config.Allowance(o.maxBadLines), Memory: int64(o.memory),
 		},
 	}
 	if o.job == "" || strings.HasPrefix(o.job, ".") || strings.ContainsAny(o.job, "/\\") {
@@ -214,3 +214,17 @@ type quiet struct{ logs slog.Handler }
 func (q quiet) observe(pipeline.Event) {}
 func (q quiet) handler() slog.Handler  { return q.logs }
 func (q quiet) close()                 {}
+
+// allowanceFlag is how many lines may be bad, as jobs.yaml writes it.
+type allowanceFlag config.Allowance
+
+func (f *allowanceFlag) String() string { return config.Allowance(*f).String() }
+func (f *allowanceFlag) Type() string   { return "number|share" }
+func (f *allowanceFlag) Set(text string) error {
+	a, err := config.ParseAllowance(text)
+	if err != nil {
+		return fmt.Errorf("%w: write 10, or 0.1%%", err)
+	}
+	*f = allowanceFlag(a)
+	return nil
+}
