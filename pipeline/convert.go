@@ -247,6 +247,7 @@ func (c *converter) sink(ctx context.Context, s sinks.Sink, in sinks.Input, v co
 		return err
 	}
 	in.Budget = share
+	in.Scratch = c.scratch
 	if c.x.latest != nil {
 		if schema, ok := c.x.latest.Schemas[s.Name()][in.Type]; ok {
 			in.Earlier = []byte(schema)
@@ -277,6 +278,15 @@ func (c *converter) sink(ctx context.Context, s sinks.Sink, in sinks.Input, v co
 	c.keep(v)
 	c.x.step("conversion recorded")
 	return nil
+}
+
+// scratch is sinks.Input.Scratch: on the disk of the spool.
+func (c *converter) scratch() (sinks.Scratch, error) {
+	f, err := c.x.spool.Scratch()
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
 }
 
 // inputOf names the parts by what is in them.

@@ -40,6 +40,7 @@ type exportServer struct {
 	lose    int            // exports that are lost when asked for their status
 	block   chan struct{}  // files wait for it
 	bad     int            // statuses 500 that the next file requests answer
+	last    string         // file that is sent when all others have been asked for
 
 	kickoffs  int // accepted
 	asked     []url.Values
@@ -84,6 +85,7 @@ func (s *exportServer) serve(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+	s.waitForOthers(r, parts[len(parts)-1])
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -111,6 +113,19 @@ func (s *exportServer) serve(w http.ResponseWriter, r *http.Request) {
 	default:
 		s.stray = append(s.stray, r.Method+" "+r.URL.Path)
 		w.WriteHeader(http.StatusNotFound)
+	}
+}
+
+// waitForOthers holds the last file back.
+func (s *exportServer) waitForOthers(r *http.Request, name string) {
+	for r.Context().Err() == nil {
+		s.mu.Lock()
+		ready := s.last == "" || s.last != name || len(s.opened) == len(s.output)-1
+		s.mu.Unlock()
+		if ready {
+			return
+		}
+		time.Sleep(time.Millisecond)
 	}
 }
 

@@ -42,6 +42,17 @@ type Input struct {
 	// Budget is how many bytes of memory this conversion may use for buffers
 	// (I8).
 	Budget int64
+	// Scratch makes a file for what does not fit the budget. nil means that there
+	// is no place for any; a sink that cannot do without fails.
+	Scratch func() (Scratch, error)
+}
+
+// Scratch is a local file without a name, readable by nobody else, that is gone
+// when it is closed or the process ends. It belongs to one goroutine.
+type Scratch interface {
+	io.Writer
+	io.ReaderAt
+	io.Closer
 }
 
 // Part is a landed file, or the lines of one type in it.

@@ -106,6 +106,9 @@ func sinkObject() object[Sink] {
 			byDefault(
 				at("drift", "parquet: add the columns of elements that no earlier snapshot of the job had (widen), or fail the run.", choice("widen", "fail"), func(s *Sink) *string { return &s.Drift }),
 				func(s *Sink) *string { return &s.Drift }, "widen"),
+			byDefault(
+				at("sort", "parquet: order of a type's rows: that of the server, or by patient and then date, which lets queries of a patient pass over most row groups.", choice("delivery", "patient"), func(s *Sink) *string { return &s.Sort }),
+				func(s *Sink) *string { return &s.Sort }, "delivery"),
 		},
 		check: checkSink,
 	}
@@ -116,7 +119,7 @@ func checkSink(d *decoder, c cursor, s *Sink) {
 	switch s.Type {
 	case "ndjson":
 		d.onlyKeys(c, []string{"type", "compression", "level", "target_size"}, "for ndjson")
-		compressions, s.Unmapped, s.Drift = []string{"gzip", "zstd", "none"}, "", ""
+		compressions, s.Unmapped, s.Drift, s.Sort = []string{"gzip", "zstd", "none"}, "", "", ""
 	case "parquet":
 		compressions = []string{"zstd", "snappy", "none"}
 	default:

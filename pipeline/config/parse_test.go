@@ -123,7 +123,7 @@ jobs:
       lenient: true
     sinks:
       - {type: ndjson, compression: zstd, level: 3, target_size: 64MiB}
-      - {type: parquet, compression: snappy, target_size: 1GB, row_group: 32MiB, max_columns: 900, max_depth: 9, unmapped: fail, drift: fail}
+      - {type: parquet, compression: snappy, target_size: 1GB, row_group: 32MiB, max_columns: 900, max_depth: 9, unmapped: fail, drift: fail, sort: patient}
     destination: {path: /data, file_mode: 0640, dir_mode: "0750", group: analytics}
     policies:
       full_every: 2w
@@ -180,7 +180,7 @@ jobs:
 		},
 		Sinks: []Sink{
 			{Type: "ndjson", Compression: "zstd", Level: 3, TargetSize: 64 << 20},
-			{Type: "parquet", Compression: "snappy", TargetSize: 1e9, RowGroup: 32 << 20, MaxColumns: 900, MaxDepth: 9, Unmapped: "fail", Drift: "fail"},
+			{Type: "parquet", Compression: "snappy", TargetSize: 1e9, RowGroup: 32 << 20, MaxColumns: 900, MaxDepth: 9, Unmapped: "fail", Drift: "fail", Sort: "patient"},
 		},
 		Destination: Destination{Path: "/data", FileMode: 0o640, DirMode: 0o750, Group: "analytics"},
 		Policies: Policies{

@@ -125,6 +125,7 @@ type Sink struct {
 	MaxDepth    int    // parquet: nesting; 0 means 16
 	Unmapped    string // parquet: keep | fail
 	Drift       string // parquet: widen | fail
+	Sort        string // parquet: delivery | patient
 }
 
 // Destination is where snapshots go.

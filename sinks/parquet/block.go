@@ -18,12 +18,18 @@ const blockSize = 256 << 10
 // block is a stretch of whole lines of one part. A block without data tells the
 // worker to end its row group.
 type block struct {
-	data  []byte
-	part  int
-	at    int64   // position of the first byte in the part
-	line  int64   // number of the first line, kept where lines are skipped
-	skips []int64 // numbers of the lines that are not published, rising
-	flush bool
+	data   []byte
+	place          // of the first byte
+	line   int64   // number of the first line, kept where lines are skipped
+	skips  []int64 // numbers of the lines that are not published, rising
+	places []place // of the lines, where they do not follow one another
+	flush  bool
+}
+
+// place is where a line begins.
+type place struct {
+	part int
+	at   int64 // bytes from the part's first
 }
 
 var (
@@ -39,7 +45,8 @@ type feeder struct {
 	maxLine int64
 	epoch   int64 // bytes after which all workers end their row groups
 	turn    int
-	since   int64 // bytes since the row groups began
+	since   int64   // bytes since the row groups began
+	sorter  *sorter // nil when lines stay in the order of delivery
 }
 
 // feed deals out all parts. It returns at the first error or when ctx ends.
@@ -57,7 +64,31 @@ func (f *feeder) feed(ctx context.Context, parts []sinks.Part) error {
 			return fmt.Errorf("read part %d: %w", i, err)
 		}
 	}
+	if f.sorter != nil {
+		if err := f.sorted(ctx); err != nil {
+			return fmt.Errorf("sort: %w", err)
+		}
+	}
 	return f.flush(ctx)
+}
+
+// sorted deals out the lines that the sorter has.
+func (f *feeder) sorted(ctx context.Context) error {
+	b := f.get()
+	if err := f.sorter.each(func(p place, line []byte) error {
+		if len(b.data) > 0 && len(b.data)+len(line) >= f.size {
+			if err := f.send(ctx, b); err != nil {
+				return err
+			}
+			b = f.get()
+		}
+		b.places = append(b.places, p)
+		b.data = append(append(b.data, line...), '\n')
+		return nil
+	}); err != nil {
+		return err
+	}
+	return f.send(ctx, b)
 }
 
 func (f *feeder) part(ctx context.Context, number int, p sinks.Part) error {
@@ -77,7 +108,7 @@ func (f *feeder) part(ctx context.Context, number int, p sinks.Part) error {
 	carry := f.get()
 	for {
 		b := carry
-		b.part, b.at, b.line = number, at, line
+		b.place, b.line = place{number, at}, line
 		rest, err := f.fill(r, b)
 		if err != nil && err != io.EOF {
 			return err
@@ -96,7 +127,7 @@ func (f *feeder) part(ctx context.Context, number int, p sinks.Part) error {
 			skip, more = next()
 		}
 		if len(b.data) > 0 {
-			if e := f.send(ctx, b); e != nil {
+			if e := f.take(ctx, b); e != nil {
 				return e
 			}
 		}
@@ -138,6 +169,17 @@ func (f *feeder) fill(r io.Reader, b *block) (rest []byte, err error) {
 			return nil, errLongLine
 		}
 	}
+}
+
+// take sends the block, or keeps it to be sorted.
+func (f *feeder) take(ctx context.Context, b *block) error {
+	if f.sorter == nil {
+		return f.send(ctx, b)
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return f.sorter.add(b)
 }
 
 // send hands the block to the worker whose turn it is.
@@ -184,7 +226,7 @@ func (f *feeder) put(b *block) {
 	if cap(b.data) > f.size {
 		return
 	}
-	*b = block{data: b.data[:0], skips: b.skips[:0]}
+	*b = block{data: b.data[:0], skips: b.skips[:0], places: b.places[:0]}
 	select {
 	case f.free <- b:
 	default:
@@ -193,13 +235,16 @@ func (f *feeder) put(b *block) {
 
 // each yields the published lines of the block, without line ends and the
 // spaces around them (F38), and where they begin in the part.
-func (b *block) each(yield func(at int64, line []byte) error) error {
-	data, number, skips := b.data, b.line, b.skips
+func (b *block) each(yield func(p place, line []byte) error) error {
+	data, number, skips, places := b.data, b.line, b.skips, b.places
 	if b.at == 0 {
 		data = bytes.TrimPrefix(data, bom)
 	}
 	for len(data) > 0 {
-		at := b.at + int64(len(b.data)-len(data))
+		p := place{b.part, b.at + int64(len(b.data)-len(data))}
+		if len(places) > 0 {
+			p, places = places[0], places[1:]
+		}
 		line := data
 		if i := bytes.IndexByte(data, '\n'); i >= 0 {
 			line, data = data[:i], data[i+1:]
@@ -209,7 +254,7 @@ func (b *block) each(yield func(at int64, line []byte) error) error {
 		if len(skips) > 0 && skips[0] == number {
 			skips = skips[1:]
 		} else if line = trim(line); len(line) > 0 {
-			if err := yield(at, line); err != nil {
+			if err := yield(p, line); err != nil {
 				return err
 			}
 		}

@@ -129,3 +129,26 @@ func schemaText(r *arrowfile.Reader) string {
 	schema.PrintSchema(r.MetaData().Schema.Root(), &b, 2)
 	return b.String()
 }
+
+// statistics returns the bounds of a column of texts in a row group, by its path
+// without the levels of lists.
+func statistics(t testing.TB, r *arrowfile.Reader, group int, name string) (low, high string) {
+	t.Helper()
+	g := r.MetaData().RowGroup(group)
+	for i := range g.NumColumns() {
+		c, err := g.ColumnChunk(i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.ReplaceAll(c.PathInSchema().String(), ".list.element", "") != name {
+			continue
+		}
+		s, err := c.Statistics()
+		if err != nil || s == nil || !s.HasMinMax() {
+			t.Fatalf("column %s has no statistics: %v", name, err)
+		}
+		return string(s.EncodeMin()), string(s.EncodeMax())
+	}
+	t.Fatalf("no column %s", name)
+	return "", ""
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -24,6 +25,11 @@ func (s *Sink) convert(ctx context.Context, in sinks.Input, dst sinks.Staging, l
 		createdBy: "flue version " + s.Version,
 		pairs:     s.describe(in, doc),
 		target:    or(s.TargetSize, defaultTargetSize),
+	}
+	// What an earlier try left, killed before its end and cut otherwise, must not
+	// stay behind the last file (I5).
+	if err := dst.Remove(ctx, strings.TrimSuffix(w.folder, "/")); err != nil {
+		return out, fmt.Errorf("remove %s: %w", w.folder, err)
 	}
 	defer func() {
 		if err != nil {
@@ -60,21 +66,27 @@ func (s *Sink) convert(ctx context.Context, in sinks.Input, dst sinks.Staging, l
 	if out.Schema, err = l.tree.MarshalText(); err != nil {
 		return out, fmt.Errorf("keep columns of %s: %w", in.Type, err)
 	}
-	return out, w.sweep(ctx, in.Parts)
+	return out, nil
 }
 
 // run starts a feeder and the workers, and waits for them.
-func (s *Sink) run(ctx context.Context, in sinks.Input, l *layout, w *writer) ([]*worker, error) {
+func (s *Sink) run(ctx context.Context, in sinks.Input, l *layout, w *writer) (_ []*worker, err error) {
 	n, share := s.workers(in)
+	sorter, err := s.newSorter(in, int64(n)*share/4)
+	if err != nil {
+		return nil, err
+	}
+	if sorter != nil {
+		share = share / 4 * 3
+		defer func() { err = errors.Join(err, sorter.close()) }()
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	f := &feeder{
 		free:    make(chan *block, (queueLength+2)*n),
 		size:    s.blockSize(),
 		maxLine: or(s.MaxLine, defaultMaxLine),
 		epoch:   int64(n) * min(or(s.RowGroup, defaultRowGroup), share),
-	}
-	if s.Sort {
-		f.epoch = int64(n) * min(or(s.RowGroup, defaultRowGroup), share/4)
+		sorter:  sorter,
 	}
 	workers := make([]*worker, n)
 	turns := make([]chan struct{}, n)
@@ -106,8 +118,7 @@ type worker struct {
 	walker   fhirjson.Walker
 	shredder *shredder
 	encoder  *encoder
-	sorter   *sorter // nil when rows stay in the order of delivery
-	share    int64   // bytes of memory that the buffers may have
+	share    int64 // bytes of memory that the buffers may have
 	rows     int64
 
 	feeder *feeder
@@ -125,12 +136,20 @@ func (s *Sink) newWorker(in sinks.Input, l *layout, share int64) (*worker, error
 	k := &worker{typ: in.Type, shredder: newShredder(l), share: share}
 	k.walker.Use(l.tree.Columns())
 	k.encoder = &encoder{layout: l, shredder: k.shredder, compressor: c, run: []byte(in.Run)}
-	if s.Sort {
-		if k.sorter, err = newSorter(in.Type); err != nil {
-			return nil, err
-		}
-	}
 	return k, nil
+}
+
+// newSorter returns nil when the rows stay in the order of delivery.
+func (s *Sink) newSorter(in sinks.Input, memory int64) (*sorter, error) {
+	switch s.Sort {
+	case "", Delivery:
+		return nil, nil
+	}
+	keys, err := newKeyReader(in.Type)
+	if keys == nil || err != nil {
+		return nil, err
+	}
+	return &sorter{keys: keys, limit: memory, scratch: in.Scratch}, nil
 }
 
 var errOtherType = errors.New("resource of another type")
@@ -154,12 +173,7 @@ func (k *worker) work(ctx context.Context, queue <-chan *block) error {
 			}
 			continue
 		}
-		if err := b.each(func(at int64, line []byte) error {
-			if k.sorter != nil {
-				return k.sorter.add(b.part, at, line)
-			}
-			return k.line(b.part, at, line)
-		}); err != nil {
+		if err := b.each(k.line); err != nil {
 			return err
 		}
 		k.feeder.put(b)
@@ -177,9 +191,9 @@ func (k *worker) work(ctx context.Context, queue <-chan *block) error {
 }
 
 // line shreds one line into a row.
-func (k *worker) line(part int, at int64, line []byte) error {
+func (k *worker) line(p place, line []byte) error {
 	if int64(len(line)) > k.feeder.maxLine {
-		return &LineError{Part: part, Offset: at, Err: errLongLine}
+		return &LineError{Part: p.part, Offset: p.at, Err: errLongLine}
 	}
 	k.shredder.begin()
 	found, err := k.walker.WalkType(line, k.typ, k.shredder)
@@ -187,7 +201,7 @@ func (k *worker) line(part int, at int64, line []byte) error {
 		err = errOtherType
 	}
 	if err != nil {
-		return &LineError{Part: part, Offset: at, Err: err}
+		return &LineError{Part: p.part, Offset: p.at, Err: err}
 	}
 	k.shredder.end()
 	k.rows++
@@ -197,11 +211,6 @@ func (k *worker) line(part int, at int64, line []byte) error {
 // flush encodes the row group and writes it when it is the worker's turn: the
 // order of row groups is that of the workers.
 func (k *worker) flush(ctx context.Context) error {
-	if k.sorter != nil {
-		if err := k.sorter.each(k.line); err != nil {
-			return err
-		}
-	}
 	if k.shredder.rows() > 0 {
 		g, err := k.encoder.encode()
 		if err != nil {

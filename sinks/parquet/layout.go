@@ -2,6 +2,7 @@ package parquet
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/apache/arrow/go/v17/parquet"
@@ -128,14 +129,15 @@ func isReferenceText(n *fhirjson.Node) bool {
 }
 
 // keepsStats picks the columns with minimum and maximum: the id, when a
-// resource was last updated, and the dates and times of the resource itself.
+// resource was last updated, the dates and times of the resource itself, and
+// whose it is.
 func keepsStats(n *fhirjson.Node) bool {
 	top := n.Parent.Element == nil
 	switch n.Element.Kind {
 	case definition.Date, definition.DateTime, definition.Instant:
 		return top || n.Parent.Depth == 1 && n.Parent.Name() == "meta" && n.Name() == "lastUpdated"
 	}
-	return top && n.Name() == "id"
+	return top && n.Name() == "id" || n.Parent.Depth == 1 && isReferenceText(n) && slices.Contains(patientReferences(), path(n))
 }
 
 func (f *field) countLeaves() int {

@@ -1,11 +1,8 @@
 package parquet
 
 import (
-	"bytes"
-	"cmp"
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 
 	"github.com/flue-fhir/flue/internal/definition"
@@ -18,6 +15,10 @@ func patientElements(typ string) []string {
 	if typ == "Patient" {
 		return []string{"id"}
 	}
+	return patientReferences()
+}
+
+func patientReferences() []string {
 	return []string{"subject.reference", "patient.reference", "beneficiary.reference", "for.reference", "individual.reference"}
 }
 
@@ -30,35 +31,32 @@ func dateElements() []string {
 	}
 }
 
-// sorter keeps the lines of a row group and gives them back by patient and
-// date. It belongs to one goroutine.
-type sorter struct {
+// sortKey is where a line stands among the others.
+type sortKey struct {
+	patient []byte // raw text of the reference, or the id of a Patient; cut to keyBytes
+	date    int64  // first microsecond; the greatest number without one
+}
+
+// keyBytes is as much of a reference as counts for the order.
+const keyBytes = 256
+
+// keyReader finds the keys of lines. It belongs to one goroutine.
+type keyReader struct {
 	walker fhirjson.Walker
 	typ    string
 	ranks  []rank // by Node.ID
-	lines  []sortedLine
-	bytes  []byte // of all lines
 
-	open sortedLine // the line being walked
-	best rank       // what its keys come from so far
+	key  sortKey
+	best rank // what the key comes from so far
 }
 
 // rank says which of the elements a node is, from 1; 0 is none.
 type rank struct{ patient, date int }
 
-type sortedLine struct {
-	part    int
-	at      int64
-	from    int // within bytes
-	to      int
-	patient []byte // raw text of the reference, or the id of a Patient
-	date    int64  // first microsecond; the greatest number without one
-}
-
-// newSorter returns a sorter of a type. Its walker sees nothing but the
+// newKeyReader returns the reader for a type. Its walker sees nothing but the
 // elements that matter. It is nil when the type has none.
-func newSorter(typ string) (*sorter, error) {
-	s := &sorter{typ: typ}
+func newKeyReader(typ string) (*keyReader, error) {
+	k := &keyReader{typ: typ}
 	ranks := map[string]rank{}
 	var members []string
 	add := func(path string, r rank) {
@@ -88,71 +86,46 @@ func newSorter(typ string) (*sorter, error) {
 	}
 	tree = tree.Columns()
 	for _, n := range tree.Nodes {
-		s.ranks = append(s.ranks, ranks[path(n)])
+		k.ranks = append(k.ranks, ranks[path(n)])
 	}
-	s.walker.Use(tree)
-	return s, nil
+	k.walker.Use(tree)
+	return k, nil
 }
 
-// add keeps a line.
-func (s *sorter) add(part int, at int64, line []byte) error {
-	s.open = sortedLine{part: part, at: at, from: len(s.bytes), date: math.MaxInt64}
-	s.best = rank{}
-	s.bytes = append(room(s.bytes, len(line)), line...)
-	s.open.to = len(s.bytes)
-	if _, err := s.walker.WalkType(line, s.typ, s); err != nil {
-		return &LineError{Part: part, Offset: at, Err: err}
-	}
-	s.open.patient = bytes.Clone(s.open.patient)
-	s.lines = append(s.lines, s.open)
-	return nil
-}
-
-// each yields the lines in order and forgets them.
-func (s *sorter) each(yield func(part int, at int64, line []byte) error) error {
-	slices.SortStableFunc(s.lines, func(a, b sortedLine) int {
-		if c := bytes.Compare(a.patient, b.patient); c != 0 {
-			return c
-		}
-		return cmp.Compare(a.date, b.date)
-	})
-	for _, l := range s.lines {
-		if err := yield(l.part, l.at, s.bytes[l.from:l.to]); err != nil {
-			return err
-		}
-	}
-	clear(s.lines)
-	s.lines, s.bytes = s.lines[:0], s.bytes[:0]
-	return nil
+// read returns the key of a line. It points into the line.
+func (k *keyReader) read(line []byte) (sortKey, error) {
+	k.key, k.best = sortKey{date: math.MaxInt64}, rank{}
+	_, err := k.walker.WalkType(line, k.typ, k)
+	return k.key, err
 }
 
 // Scalar implements fhirjson.Handler.
-func (s *sorter) Scalar(n *fhirjson.Node, v fhirjson.Scalar) {
-	r := s.ranks[n.ID]
+func (k *keyReader) Scalar(n *fhirjson.Node, v fhirjson.Scalar) {
+	r := k.ranks[n.ID]
 	switch {
-	case r.patient > 0 && (s.best.patient == 0 || r.patient < s.best.patient):
-		s.best.patient, s.open.patient = r.patient, v.Raw
-	case r.date > 0 && (s.best.date == 0 || r.date < s.best.date):
+	case r.patient > 0 && (k.best.patient == 0 || r.patient < k.best.patient):
+		k.best.patient, k.key.patient = r.patient, v.Raw[:min(len(v.Raw), keyBytes)]
+	case r.date > 0 && (k.best.date == 0 || r.date < k.best.date):
 		if start, _, ok := parseSpan(v.Raw, n.Element.Kind); ok {
-			s.best.date, s.open.date = r.date, start
+			k.best.date, k.key.date = r.date, start
 		}
 	}
 }
 
 // Struct implements fhirjson.Handler.
-func (s *sorter) Struct(*fhirjson.Node) {}
+func (*keyReader) Struct(*fhirjson.Node) {}
 
 // EndStruct implements fhirjson.Handler.
-func (s *sorter) EndStruct(*fhirjson.Node) {}
+func (*keyReader) EndStruct(*fhirjson.Node) {}
 
 // List implements fhirjson.Handler.
-func (s *sorter) List(*fhirjson.Node) {}
+func (*keyReader) List(*fhirjson.Node) {}
 
 // EndList implements fhirjson.Handler.
-func (s *sorter) EndList(*fhirjson.Node) {}
+func (*keyReader) EndList(*fhirjson.Node) {}
 
 // Null implements fhirjson.Handler.
-func (s *sorter) Null(*fhirjson.Node) {}
+func (*keyReader) Null(*fhirjson.Node) {}
 
 // Unmapped implements fhirjson.Handler.
-func (s *sorter) Unmapped(_, _ []byte) {}
+func (*keyReader) Unmapped(_, _ []byte) {}

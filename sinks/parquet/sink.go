@@ -13,7 +13,8 @@
 // walks its lines, shreds them into column buffers without allocating per
 // resource, and encodes a row group of its own. Row groups are written in a
 // fixed order, so the same input gives the same bytes for the same number of
-// workers; with one worker the rows stand in the order of delivery.
+// workers; with one worker the rows stand in the order of delivery, or in that
+// of Sink.Sort.
 package parquet
 
 import (
@@ -37,10 +38,10 @@ type Sink struct {
 	Unmapped    string // Keep (the default) or Fail
 	Drift       string // Widen (the default) or Fail
 
-	// Sort orders the rows of each row group by patient and date, which makes
-	// the rows of one patient lie together. It keeps the lines of a row group in
-	// memory, so row groups are smaller under the same budget.
-	Sort bool
+	// Sort is Delivery (the default) or Patient: the rows of a type by patient
+	// and then date, over all of its files, so that a row group holds a few
+	// patients. What does not fit the memory is sorted in Input.Scratch.
+	Sort string
 
 	TargetSize int64 // bytes after which a file is closed; 0 means 256 MiB
 	RowGroup   int64 // bytes of input that make a row group; 0 means 128 MiB
@@ -54,6 +55,12 @@ type Sink struct {
 
 	block int // bytes of a block; 0 means blockSize, tests make it small
 }
+
+// How rows are ordered.
+const (
+	Delivery = "delivery"
+	Patient  = "patient"
+)
 
 // What is done with values that no column can reproduce, and with columns that
 // the job's earlier snapshots do not have.
@@ -95,6 +102,11 @@ func (s *Sink) Convert(ctx context.Context, in sinks.Input, dst sinks.Staging) (
 	case "", Widen, Fail:
 	default:
 		return sinks.Output{}, &ConfigError{Field: "drift", Text: "is neither widen nor fail"}
+	}
+	switch s.Sort {
+	case "", Delivery, Patient:
+	default:
+		return sinks.Output{}, &ConfigError{Field: "sort", Text: "is neither delivery nor patient"}
 	}
 	if s.MaxLine > mostLine {
 		return sinks.Output{}, &ConfigError{Field: "max_line", Text: "is over 1 GiB"}

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -37,7 +38,7 @@ func (s *staging) Create(_ context.Context, path string) (sinks.FileWriter, erro
 func (s *staging) Remove(_ context.Context, path string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.files, path)
+	maps.DeleteFunc(s.files, func(name string, _ []byte) bool { return name == path || strings.HasPrefix(name, path+"/") })
 	return nil
 }
 

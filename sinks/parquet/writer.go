@@ -97,23 +97,6 @@ func (w *writer) discard(ctx context.Context) {
 	}
 }
 
-// sweep removes files that an earlier try, killed before its end and cut
-// otherwise, may have left behind the last one (I5). The bound on their number
-// supposes row groups of a mebibyte of input or more.
-func (w *writer) sweep(ctx context.Context, parts []sinks.Part) error {
-	var input int64
-	for _, p := range parts {
-		input += p.Bytes()
-	}
-	most := input/w.target + input/(1<<20)*int64(w.layout.leaves)/mostChunks + 1
-	for n := w.begun; n <= w.begun+int(most); n++ {
-		if err := w.dst.Remove(ctx, w.path(n)); err != nil {
-			return fmt.Errorf("remove %s: %w", w.path(n), err)
-		}
-	}
-	return nil
-}
-
 // writeFile writes a small file.
 func writeFile(ctx context.Context, dst sinks.Staging, path, typ string, content []byte) (sinks.File, error) {
 	w, err := dst.Create(ctx, path)

@@ -24,6 +24,7 @@ type convertOptions struct {
 	parquet     config.Sink
 	ndjson      config.Sink
 	target      sizeFlag
+	rowGroup    sizeFlag
 	maxLine     sizeFlag
 	memory      sizeFlag
 	maxBadLines allowanceFlag
@@ -75,6 +76,8 @@ configuration is read.`,
 	f.IntVar(&o.ndjson.Level, "ndjson-level", 0, "level of gzip or zstd, 1 to 9; 0 means the default")
 	f.StringVar(&o.parquet.Unmapped, "unmapped", "keep", "values that no Parquet column can hold: keep them in __unmapped, or fail")
 	f.StringVar(&o.parquet.Drift, "drift", "widen", "elements that no earlier snapshot of the job had: widen the Parquet schema, or fail")
+	f.StringVar(&o.parquet.Sort, "sort", "delivery", "order of a type's Parquet rows: delivery, or patient (by patient and then date)")
+	f.Var(&o.rowGroup, "row-group", "bytes of input in one row group of Parquet, about (default 128MiB)")
 	f.Var(&o.target, "target-size", "bytes of one output file, about (default 256MiB)")
 	f.Var(&o.maxLine, "max-line", "bytes of one resource (default 64MiB)")
 	f.Var(&o.maxBadLines, "max-bad-lines", "lines that are no resources, and go to quarantine, before the conversion fails: a number, or a share of all lines such as 0.1%")
@@ -84,7 +87,7 @@ configuration is read.`,
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print errors only")
 	f.BoolVar(&o.asJSON, "json", false, "print the summary as JSON on stdout")
 	for flag, words := range map[string][]string{
-		"sink": {"parquet", "ndjson"}, "unmapped": {"keep", "fail"}, "drift": {"widen", "fail"},
+		"sink": {"parquet", "ndjson"}, "unmapped": {"keep", "fail"}, "drift": {"widen", "fail"}, "sort": {"delivery", "patient"},
 		"parquet-compression": {"zstd", "snappy", "none"}, "ndjson-compression": {"gzip", "zstd", "none"},
 	} {
 		a.must(c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)))
@@ -124,12 +127,14 @@ func (o *convertOptions) asJob() (config.Job, error) {
 		words("ndjson-compression", o.ndjson.Compression, "gzip", "zstd", "none"),
 		words("unmapped", o.parquet.Unmapped, "keep", "fail"),
 		words("drift", o.parquet.Drift, "widen", "fail"),
+		words("sort", o.parquet.Sort, "delivery", "patient"),
 		level("parquet-level", o.parquet.Level, 22, o.parquet.Compression),
 		level("ndjson-level", o.ndjson.Level, 9, o.ndjson.Compression),
 	)
 	for _, format := range slices.Compact(slices.Sorted(slices.Values(o.formats))) {
 		err = errors.Join(err, words("sink", format, "parquet", "ndjson"))
 		s := o.parquet
+		s.RowGroup = int64(o.rowGroup)
 		if format == "ndjson" {
 			s = o.ndjson
 		}

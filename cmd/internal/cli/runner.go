@@ -97,7 +97,7 @@ func (a *app) prepare(f *config.File, job config.Job, l *ledger.Ledger, log *slo
 func newSink(s config.Sink, p config.Policies) sinks.Sink {
 	if s.Type == "parquet" {
 		return &parquet.Sink{
-			Version: version(), Compression: s.Compression, Level: s.Level, Unmapped: s.Unmapped, Drift: s.Drift,
+			Version: version(), Compression: s.Compression, Level: s.Level, Unmapped: s.Unmapped, Drift: s.Drift, Sort: s.Sort,
 			TargetSize: s.TargetSize, RowGroup: s.RowGroup, MaxColumns: s.MaxColumns, MaxDepth: s.MaxDepth,
 			MaxLine: p.MaxLine,
 		}
