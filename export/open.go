@@ -118,7 +118,7 @@ func (o *opening) expired(status int) bool {
 
 // whole reads a 200: the file from its first byte.
 func (o *opening) whole(resp *http.Response) (*Body, error) {
-	br := bufio.NewReaderSize(resp.Body, 64<<10)
+	br := bufio.NewReader(resp.Body) // small: long reads pass it by
 	head, err := peek(br)
 	if err != nil {
 		return nil, err

@@ -58,6 +58,9 @@ func (r *Runner) runLocked(ctx context.Context, o Options, lock *ledger.Lock, su
 		err = context.Cause(ctx)
 	}
 	x.settle(ctx, err)
+	if x.spool != nil {
+		_ = x.spool.Close() // what it holds is durable
+	}
 	sum.State, sum.Location = x.run.State, x.run.Location
 	sum.Manifest, sum.Deleted = done, x.deleted
 	return err

@@ -48,6 +48,16 @@ func NewReader(r io.Reader, maxLine int64) *Reader {
 	return &Reader{r: r, max: maxLine, number: -1}
 }
 
+// Reset makes the Reader one of another input, with the same limit. It keeps the
+// buffer, unless that grew for a long line.
+func (r *Reader) Reset(in io.Reader) {
+	buf := r.buf
+	if len(buf) > firstBuffer {
+		buf = nil
+	}
+	*r = Reader{r: in, max: r.max, number: -1, buf: buf}
+}
+
 // Next returns the next line that is not blank, without its line end and the
 // spaces around it. The bytes are valid until the next call. At the end of the
 // input the error is io.EOF. A line over the limit gives a *TooLongError, and

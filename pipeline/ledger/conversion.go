@@ -28,12 +28,7 @@ func (l *Ledger) Convert(ctx context.Context, run string, c Conversion, converte
 		if err != nil {
 			return err
 		}
-		for _, key := range converted {
-			if err := setTask(ctx, tx, run, Note{Key: key, State: TaskConverted}); err != nil {
-				return err
-			}
-		}
-		return nil
+		return changeTasks(ctx, tx, enter(run, converted, TaskConverted))
 	})
 	if err != nil {
 		return fmt.Errorf("record conversion: %w", err)
@@ -52,12 +47,7 @@ func (l *Ledger) Unconvert(ctx context.Context, run, typ string, landed []string
 		if _, err := tx.ExecContext(ctx, "DELETE FROM conversions WHERE run = ? AND type = ?", run, typ); err != nil {
 			return err
 		}
-		for _, key := range landed {
-			if err := setTask(ctx, tx, run, Note{Key: key, State: TaskLanded}); err != nil {
-				return err
-			}
-		}
-		return nil
+		return changeTasks(ctx, tx, enter(run, landed, TaskLanded))
 	})
 	if err != nil {
 		return fmt.Errorf("forget conversion: %w", err)

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -166,42 +167,52 @@ func (l *Ledger) Flush(ctx context.Context) error {
 	}
 	// A cancelled caller must not take the changes of the others with it.
 	ctx = context.WithoutCancel(ctx)
-	err := l.tx(ctx, func(tx *sql.Tx) error {
-		for _, c := range changes {
-			if err := setTask(ctx, tx, c.run, c.Note); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	err := l.tx(ctx, func(tx *sql.Tx) error { return changeTasks(ctx, tx, changes) })
 	if err != nil {
 		return fmt.Errorf("record task changes: %w", err)
 	}
 	return nil
 }
 
-func setTask(ctx context.Context, tx *sql.Tx, run string, n Note) error {
-	from := n.State.from()
-	if len(from) == 0 {
-		return &TransitionError{What: "task", To: string(n.State)}
-	}
-	var state TaskState
-	err := tx.QueryRowContext(ctx, "SELECT state FROM tasks WHERE run = ? AND key = ?", run, n.Key).Scan(&state)
-	if errors.Is(err, sql.ErrNoRows) {
-		return errors.New("no such task")
-	}
+// changeTasks makes the changes of tasks, in their order.
+func changeTasks(ctx context.Context, tx *sql.Tx, changes []change) (err error) {
+	state, err := tx.PrepareContext(ctx, "SELECT state FROM tasks WHERE run = ? AND key = ?")
 	if err != nil {
 		return err
 	}
-	allowed := false
-	for _, f := range from {
-		allowed = allowed || f == state
-	}
-	if !allowed {
-		return &TransitionError{What: "task", From: string(state), To: string(n.State)}
-	}
-	_, err = tx.ExecContext(ctx, `UPDATE tasks SET state = ?, attempts = attempts + ?,
+	defer func() { err = errors.Join(err, state.Close()) }()
+	update, err := tx.PrepareContext(ctx, `UPDATE tasks SET state = ?, attempts = attempts + ?,
 		bytes = CASE WHEN ? <> 0 THEN ? ELSE bytes END, lines = CASE WHEN ? <> 0 THEN ? ELSE lines END
-		WHERE run = ? AND key = ?`, n.State, flag(n.Attempt), n.Bytes, n.Bytes, n.Lines, n.Lines, run, n.Key)
-	return err
+		WHERE run = ? AND key = ?`)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, update.Close()) }()
+	for _, c := range changes {
+		var from TaskState
+		err := state.QueryRowContext(ctx, c.run, c.Key).Scan(&from)
+		if errors.Is(err, sql.ErrNoRows) {
+			return errors.New("no such task")
+		}
+		if err != nil {
+			return err
+		}
+		if !slices.Contains(c.State.from(), from) {
+			return &TransitionError{What: "task", From: string(from), To: string(c.State)}
+		}
+		_, err = update.ExecContext(ctx, c.State, flag(c.Attempt), c.Bytes, c.Bytes, c.Lines, c.Lines, c.run, c.Key)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// enter are the changes that bring tasks to a state.
+func enter(run string, keys []string, s TaskState) []change {
+	changes := make([]change, 0, len(keys))
+	for _, key := range keys {
+		changes = append(changes, change{run, Note{Key: key, State: s}})
+	}
+	return changes
 }

@@ -10,10 +10,16 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
+// chunkFile is a file or a stretch of one that chunks are read from.
+type chunkFile interface {
+	io.ReaderAt
+	io.Closer
+}
+
 // sentReader reads the bytes as sent from the data chunks of a file.
 type sentReader struct {
 	pools  *pools
-	file   *os.File
+	file   chunkFile
 	at     int64
 	end    int64 // of the data chunks
 	stored []byte

@@ -91,7 +91,7 @@ func TestBorrow(t *testing.T) {
 			if got := readAll(t, p.Open); !bytes.Equal(got, body) {
 				t.Error("the part has other bytes than the body")
 			}
-			if fi, err := os.Stat(p.path); err != nil || fi.Size() > int64(len(body)) && name == "Plain" {
+			if fi, err := os.Stat(p.place.path); err != nil || fi.Size() > int64(len(body)) && name == "Plain" {
 				t.Errorf("the part's file has %d bytes for a body of %d: %v", fi.Size(), len(body), err)
 			}
 			a, b := selected(t, r, landed), selected(t, r, p)
@@ -328,10 +328,10 @@ func TestBorrowFaults(t *testing.T) {
 		}
 	})
 	t.Run("Damaged", func(t *testing.T) {
-		r := newRun(t)
+		r := apartRun(t)
 		o := newLent(body).whole()
 		p := borrow(t, r, "k", o)
-		if err := os.WriteFile(p.path, []byte("nothing"), 0o600); err != nil {
+		if err := os.WriteFile(p.place.path, []byte("nothing"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		var damaged *DamagedError

@@ -2,6 +2,7 @@ package spool
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -29,22 +30,35 @@ const (
 	mark          = "flue"
 )
 
-// Commit makes the part durable under its name (I5): one file, one rename. It
-// fails unless Copy returned nil. After an error the landing is closed and the
-// part is to be landed anew.
+// Commit makes the part durable under its name (I5): one file and one rename, or
+// a place on a shelf. It fails unless Copy returned nil. After an error the
+// landing is closed and the part is to be landed anew.
 func (l *Landing) Commit() (*Part, error) {
 	if l.closed || !l.whole {
 		return nil, errClosed
 	}
 	defer l.end()
-	if l.file == nil { // a body of no bytes
+	if l.shelvable() {
+		return l.shelve()
+	}
+	if l.file == nil {
 		if err := l.create(); err != nil {
 			return nil, err
 		}
+		if err := l.write(l.held); err != nil {
+			return nil, errors.Join(err, l.file.Close())
+		}
 	}
-	foot, err := l.writeTail()
+	if err := l.file.Truncate(l.size); err != nil { // a chunk that a full disk cut
+		return nil, errors.Join(fmt.Errorf("write part: %w", err), l.file.Close())
+	}
+	out := bufio.NewWriterSize(io.NewOffsetWriter(l.file, l.size), 64<<10)
+	foot, size, err := l.writeTail(out)
+	if err == nil {
+		err = out.Flush()
+	}
 	if err != nil {
-		return nil, errors.Join(l.run.spool.full(err), l.file.Close())
+		return nil, errors.Join(l.run.spool.full(fmt.Errorf("write part: %w", err)), l.file.Close())
 	}
 	if err := l.file.Commit(l.run.dir); err != nil {
 		return nil, l.run.spool.full(fmt.Errorf("commit part: %w", err))
@@ -52,42 +66,60 @@ func (l *Landing) Commit() (*Part, error) {
 	if err := os.Remove(l.run.path(l.name, originSuffix)); err != nil && !os.IsNotExist(err) {
 		return nil, fmt.Errorf("commit part: %w", err)
 	}
-	return &Part{spool: l.run.spool, path: l.run.path(l.name, partSuffix), foot: foot}, nil
+	return &Part{spool: l.run.spool, place: extent{path: l.run.path(l.name, partSuffix), size: size}, foot: foot}, nil
 }
 
-// writeTail writes what comes behind the data.
-func (l *Landing) writeTail() (*footer, error) {
-	if err := l.file.Truncate(l.size); err != nil { // a chunk that a full disk cut
+// shelvable reports whether the part is small, and its footer tells the key.
+func (l *Landing) shelvable() bool {
+	return l.file == nil && l.in.index.spilled == 0 && readable(l.key) == l.key && !l.run.spool.apart
+}
+
+// shelve puts the part, of which nothing is on the disk, on a shelf.
+func (l *Landing) shelve() (*Part, error) {
+	l.size = int64(len(l.held))
+	part := bytes.NewBuffer(l.held)
+	foot, size, err := l.writeTail(part)
+	if err != nil {
 		return nil, fmt.Errorf("write part: %w", err)
 	}
-	foot := &footer{Version: footerVersion, Info: l.in.info, Names: l.in.names, Reasons: l.in.reasons, IndexAt: l.size}
+	if _, err := l.run.spool.room(size); err != nil {
+		return nil, err
+	}
+	place, err := l.run.shelves.add(l.name, part.Bytes())
+	if err != nil {
+		return nil, l.run.spool.full(fmt.Errorf("commit part: %w", err))
+	}
+	return &Part{spool: l.run.spool, place: place, foot: foot}, nil
+}
+
+// writeTail writes what comes behind the data, and returns the size of the whole
+// part.
+func (l *Landing) writeTail(out io.Writer) (foot *footer, size int64, err error) {
+	foot = &footer{Version: footerVersion, Info: l.in.info, Names: l.in.names, Reasons: l.in.reasons, IndexAt: l.size}
 	foot.Info.Key, foot.Info.Type, foot.Info.Expect = readable(l.key), l.opts.Type, l.opts.Expect
 	foot.Original, foot.Name = l.original, readable(l.opts.Name)
-	w := &tailWriter{w: bufio.NewWriterSize(io.NewOffsetWriter(l.file, l.size), 64<<10), at: l.size}
+	w := &tailWriter{w: out, at: l.size}
 	if err := l.in.index.writeTo(w); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	foot.IndexEnd, foot.TreesAt = w.at, w.at
 	if err := w.json(treesChunk, l.in.trees); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	start := w.at
 	if err := w.json(footerChunk, foot); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	end := binary.LittleEndian.AppendUint32(nil, uint32(w.at-start))
 	if _, err := w.Write(append(end, mark...)); err != nil {
-		return nil, fmt.Errorf("write part: %w", err)
+		return nil, 0, err
 	}
-	if err := w.w.Flush(); err != nil {
-		return nil, fmt.Errorf("write part: %w", err)
-	}
-	return foot, nil
+	return foot, w.at, nil
 }
 
-// tailWriter knows where it is in the file.
+// tailWriter knows where it is in the part.
 type tailWriter struct {
-	w  *bufio.Writer
+	w  io.Writer
 	at int64
 }
 
@@ -100,12 +132,10 @@ func (t *tailWriter) Write(p []byte) (int, error) {
 func (t *tailWriter) json(kind chunkKind, v any) error {
 	text, err := json.Marshal(v)
 	if err != nil {
-		return fmt.Errorf("write part: %w", err)
+		return err
 	}
 	chunk := append(make([]byte, headerLen, headerLen+len(text)), text...)
 	putHeader(chunk, kind, len(text))
-	if _, err := t.Write(chunk); err != nil {
-		return fmt.Errorf("write part: %w", err)
-	}
-	return nil
+	_, err = t.Write(chunk)
+	return err
 }

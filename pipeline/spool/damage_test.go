@@ -45,15 +45,15 @@ func TestDamagedPart(t *testing.T) {
 	body := patients(1, 50)
 	for name, sent := range map[string][]byte{"Identity": body, "Gzip": gz(t, body)} {
 		t.Run(name, func(t *testing.T) {
-			r := newRun(t)
+			r := apartRun(t)
 			p := land(t, r, "k", unknown, source(sent))
 			want := records(t, p)
-			file, err := os.ReadFile(p.path)
+			file, err := os.ReadFile(p.place.path)
 			if err != nil {
 				t.Fatal(err)
 			}
 			try := func(what string, at int, changed []byte) {
-				if err := os.WriteFile(p.path, changed, 0o600); err != nil {
+				if err := os.WriteFile(p.place.path, changed, 0o600); err != nil {
 					t.Fatal(err)
 				}
 				data, got, err := useAll(r, "k")
@@ -80,7 +80,7 @@ func FuzzPart(f *testing.F) {
 	r := newRun(f)
 	for i, body := range [][]byte{patients(1, 3), gz(f, patients(2, 3)), {}} {
 		p := land(f, r, strings.Repeat("k", i+1), unknown, source(body))
-		data, err := os.ReadFile(p.path)
+		data, err := os.ReadFile(p.place.path)
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -128,7 +128,7 @@ func FuzzPartial(f *testing.F) {
 	r := newRun(f)
 	body := patients(1, 20_000)
 	p := land(f, r, "k", unknown, source(body))
-	data, err := os.ReadFile(p.path)
+	data, err := os.ReadFile(p.place.path)
 	if err != nil {
 		f.Fatal(err)
 	}

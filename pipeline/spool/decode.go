@@ -27,6 +27,7 @@ type decoder struct {
 	pools    *pools
 	raw      countingReader
 	top      io.Reader
+	peek     *bufio.Reader // of the first bytes
 	zs       []*gzip.Reader
 	zstd     *zstd.Decoder
 	encoding string    // "", "gzip" or "zstd"
@@ -94,7 +95,8 @@ func (d *decoder) midway() {
 // begin looks at the first bytes: it opens as many layers of gzip as there are,
 // or one of zstd, and refuses markup.
 func (d *decoder) begin() error {
-	peek := bufio.NewReaderSize(&d.raw, 32<<10)
+	d.peek = d.pools.peek(&d.raw)
+	peek := d.peek
 	for {
 		head, err := peek.Peek(4)
 		if err != nil && err != io.EOF {
@@ -151,6 +153,10 @@ func (d *decoder) close() {
 	}
 	if d.zstd != nil {
 		d.zstd.Close()
+	}
+	if d.peek != nil {
+		d.pools.putPeek(d.peek)
+		d.peek = nil
 	}
 	d.top = closedReader{}
 }

@@ -77,7 +77,7 @@ func (w *indexWriter) close() {
 // eachRecord calls yield with each record of the part, in the order of lines,
 // until it returns false. The record is valid during the call.
 func (p *Part) eachRecord(ctx context.Context, yield func(*record) bool) error {
-	f, err := os.Open(p.path)
+	f, err := p.place.open()
 	if err != nil {
 		return fmt.Errorf("open index: %w", err)
 	}

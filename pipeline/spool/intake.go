@@ -125,7 +125,8 @@ func (in *intake) dead() bool {
 
 func (in *intake) run(d *decoder) error {
 	defer d.close()
-	lines := fhirjson.NewReader(d, in.spool.maxLine())
+	lines := in.spool.pools.lines(d, in.spool.maxLine())
+	defer in.spool.pools.putLines(lines)
 	walker := fhirjson.Walker{Limits: in.spool.Limits}
 	var plain int64 // bytes of the lines, each with one line feed
 	for {

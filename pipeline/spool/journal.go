@@ -8,23 +8,32 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 )
 
 // journalName is the file in a run's folder that keeps what happened to the run.
 const journalName = "journal.ndjson"
 
+// journal is that file, open since the first line.
+type journal struct {
+	mu   sync.Mutex
+	file *os.File
+}
+
 // Log adds a line, a JSON object without a line feed, to what is kept of the
 // run's course. It outlives the process but not a loss of power: a line may be
 // missing then. It may be called by several goroutines at once.
 func (r *Run) Log(line []byte) error {
-	r.journal.Lock()
-	defer r.journal.Unlock()
-	f, err := os.OpenFile(filepath.Join(r.dir.Path, journalName), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
-	if err != nil {
-		return fmt.Errorf("log: %w", err)
-	}
+	j := &r.journal
+	j.mu.Lock()
+	defer j.mu.Unlock()
 	text := make([]byte, 0, len(line)+2)
-	if !r.journaled {
+	if j.file == nil {
+		f, err := os.OpenFile(filepath.Join(r.dir.Path, journalName), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
+		if err != nil {
+			return fmt.Errorf("log: %w", err)
+		}
+		j.file = f
 		// A process that died may have left half a line.
 		if fi, err := f.Stat(); err == nil && fi.Size() > 0 {
 			var last [1]byte
@@ -32,13 +41,22 @@ func (r *Run) Log(line []byte) error {
 				text = append(text, '\n')
 			}
 		}
-		r.journaled = true
 	}
-	_, err = f.Write(append(append(text, line...), '\n'))
-	if err := errors.Join(err, f.Close()); err != nil {
+	if _, err := j.file.Write(append(append(text, line...), '\n')); err != nil {
 		return fmt.Errorf("log: %w", err)
 	}
 	return nil
+}
+
+func (j *journal) close() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	f := j.file
+	j.file = nil
+	if f == nil {
+		return nil
+	}
+	return f.Close()
 }
 
 // EachLogged yields the lines that Log was given by this process and by earlier
@@ -73,6 +91,9 @@ func (r *Run) EachLogged(yield func(line []byte) error) (err error) {
 // Clear removes every part of the run, landed or partial, and keeps what was
 // logged. No part may be landing.
 func (r *Run) Clear() error {
+	if err := r.shelves.close(); err != nil {
+		return fmt.Errorf("clear spool: %w", err)
+	}
 	entries, err := os.ReadDir(r.dir.Path)
 	if err != nil {
 		return fmt.Errorf("clear spool: %w", err)

@@ -54,6 +54,7 @@ type Landing struct {
 	kind   chunkKind     // of the data chunks; 0 until the first bytes tell
 	sent   int64         // bytes as sent that are in the chunks and in buf
 	buf    []byte        // headerLen bytes and what is not in a chunk yet; nil when there is none
+	held   []byte        // the chunk of a small body that is whole; it is on no disk
 	in     *intake       // nil until it has something to walk
 	replay bool          // the chunks come from an earlier process and in has not seen them
 	whole  bool          // Copy returned nil
@@ -84,10 +85,10 @@ func (r *Run) Land(key string, o Options) (*Landing, error) {
 
 // open finds what an earlier process left.
 func (l *Landing) open() error {
-	if _, err := os.Lstat(l.run.path(l.name, partSuffix)); err == nil {
+	if _, landed, err := l.run.find(l.name); err != nil {
+		return err
+	} else if landed {
 		return errLanded
-	} else if !os.IsNotExist(err) {
-		return fmt.Errorf("land part: %w", err)
 	}
 	if _, err := l.run.spool.room(0); err != nil {
 		return err
@@ -286,7 +287,7 @@ func (l *Landing) finish(s Source) error {
 	if l.sent == 0 && s.Encoding != "" && s.Encoding != "identity" && l.origin.Length < 0 {
 		return &BodyError{Got: 0, Want: -1, Err: io.ErrUnexpectedEOF} // gzip of nothing has bytes
 	}
-	if err := l.flush(); err != nil {
+	if err := l.flushLast(); err != nil {
 		return err
 	}
 	if l.in == nil {
@@ -354,6 +355,7 @@ func (l *Landing) forget() {
 // byte.
 func (l *Landing) restart() error {
 	l.forget()
+	l.held = nil
 	if l.buf != nil {
 		l.buf = l.buf[:headerLen]
 	}

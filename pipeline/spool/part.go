@@ -13,23 +13,23 @@ import (
 // no file open.
 type Part struct {
 	spool *Spool
-	path  string
+	place extent
 	foot  *footer
 	lent  *Original // where the body is that was borrowed; nil for one that landed
 }
 
 // Part returns a landed part, nil without error when the key has none.
 func (r *Run) Part(key string) (*Part, error) {
-	path := r.path(fileName(key), partSuffix)
-	f, err := os.Open(path)
-	if os.IsNotExist(err) {
-		return nil, nil
+	place, ok, err := r.find(fileName(key))
+	if err != nil || !ok {
+		return nil, err
 	}
+	f, err := place.open()
 	if err != nil {
 		return nil, fmt.Errorf("open part: %w", err)
 	}
 	defer f.Close()
-	foot, err := readFooter(f)
+	foot, err := readFooter(f.SectionReader)
 	if err == nil && foot.Info.Key != readable(key) {
 		err = errChunk
 	}
@@ -39,16 +39,25 @@ func (r *Run) Part(key string) (*Part, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open part: %w", err)
 	}
-	return &Part{spool: r.spool, path: path, foot: foot}, nil
+	return &Part{spool: r.spool, place: place, foot: foot}, nil
+}
+
+// find returns where the part with a file name lies.
+func (r *Run) find(name string) (e extent, ok bool, err error) {
+	path := r.path(name, partSuffix)
+	fi, err := os.Lstat(path)
+	switch {
+	case err == nil:
+		return extent{path: path, size: fi.Size()}, true, nil
+	case !os.IsNotExist(err):
+		return extent{}, false, fmt.Errorf("find part: %w", err)
+	}
+	return r.shelves.find(name)
 }
 
 // readFooter reads the footer of a landed part.
-func readFooter(f *os.File) (*footer, error) {
-	fi, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	size := fi.Size()
+func readFooter(f *io.SectionReader) (*footer, error) {
+	size := f.Size()
 	if size < markLen+headerLen {
 		return nil, errChunk
 	}
@@ -73,7 +82,7 @@ func readFooter(f *os.File) (*footer, error) {
 }
 
 // readKind reads the chunk of a kind at an offset.
-func readKind(f *os.File, kind chunkKind, at, end int64) ([]byte, error) {
+func readKind(f io.ReaderAt, kind chunkKind, at, end int64) ([]byte, error) {
 	h, err := readHeader(f, at, end)
 	if err != nil {
 		return nil, err
@@ -120,7 +129,7 @@ func (p *Part) openSent() (io.ReadCloser, error) {
 		}
 		return p.lent.open(nil)
 	}
-	f, err := os.Open(p.path)
+	f, err := p.place.open()
 	if err != nil {
 		return nil, fmt.Errorf("open part: %w", err)
 	}
@@ -129,7 +138,7 @@ func (p *Part) openSent() (io.ReadCloser, error) {
 
 // trees returns the columns by type, as fhirjson.Tree.MarshalText wrote them.
 func (p *Part) trees() (map[string]string, error) {
-	f, err := os.Open(p.path)
+	f, err := p.place.open()
 	if err != nil {
 		return nil, fmt.Errorf("open part: %w", err)
 	}

@@ -1,18 +1,23 @@
 package spool
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"sync"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/flue-fhir/flue/internal/fhirjson"
 )
 
 // pools holds what landings and readers use again: fifty thousand small bodies
 // must not cost fifty thousand encoders.
 type pools struct {
 	buffers  sync.Pool // *[]byte of headerLen+maxData bytes
+	readers  sync.Pool // *fhirjson.Reader, all of one spool's limit
+	peeks    sync.Pool // *bufio.Reader of peekSize
 	gunzips  sync.Pool // *gzip.Reader
 	unpacks  sync.Pool // *zstd.Decoder
 	packOnce sync.Once
@@ -36,6 +41,36 @@ func (p *pools) putBuffer(b []byte) {
 	}
 	b = b[:headerLen+maxData]
 	p.buffers.Put(&b)
+}
+
+// lines returns a reader of lines; the caller gives it back with putLines.
+func (p *pools) lines(r io.Reader, maxLine int64) *fhirjson.Reader {
+	if l, ok := p.readers.Get().(*fhirjson.Reader); ok {
+		l.Reset(r)
+		return l
+	}
+	return fhirjson.NewReader(r, maxLine)
+}
+
+func (p *pools) putLines(l *fhirjson.Reader) {
+	l.Reset(nil)
+	p.readers.Put(l)
+}
+
+// peekSize is enough to tell what a body is.
+const peekSize = 32 << 10
+
+func (p *pools) peek(r io.Reader) *bufio.Reader {
+	if b, ok := p.peeks.Get().(*bufio.Reader); ok {
+		b.Reset(r)
+		return b
+	}
+	return bufio.NewReaderSize(r, peekSize)
+}
+
+func (p *pools) putPeek(b *bufio.Reader) {
+	b.Reset(nil)
+	p.peeks.Put(b)
 }
 
 // packer compresses identity bodies. One encoder serves all goroutines.

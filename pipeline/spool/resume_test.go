@@ -129,7 +129,7 @@ func TestI5AnyPrefixOfTheFileIsEnough(t *testing.T) {
 	for name, body := range bodies(t) {
 		t.Run(name, func(t *testing.T) {
 			whole := land(t, fineRun(t), "k", unknown, source(body))
-			file, err := os.ReadFile(whole.path)
+			file, err := os.ReadFile(whole.place.path)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -202,7 +202,7 @@ func cuts(t *testing.T, file []byte) []int {
 func TestI5GarbageBehindThePrefix(t *testing.T) {
 	body := bodies(t)["Identity"]
 	whole := land(t, fineRun(t), "k", unknown, source(body))
-	file, err := os.ReadFile(whole.path)
+	file, err := os.ReadFile(whole.place.path)
 	if err != nil {
 		t.Fatal(err)
 	}

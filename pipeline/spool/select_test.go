@@ -274,6 +274,7 @@ func TestSelectAgainstModel(t *testing.T) {
 			}
 			parts = append(parts, landLines(t, r, fmt.Sprint(p), lines...))
 		}
+		before := files(t, r)
 		best := map[int]int{}
 		for i, l := range all {
 			j, ok := best[l.id]
@@ -298,7 +299,7 @@ func TestSelectAgainstModel(t *testing.T) {
 			if err := s.Close(); err != nil {
 				rt.Fatal(err)
 			}
-			if got := files(t, r); len(got) != len(parts) {
+			if got := files(t, r); !slices.Equal(got, before) {
 				rt.Fatalf("memory %d: files %v are left", memory, got)
 			}
 		}
@@ -333,12 +334,12 @@ func TestI3UnreadableIndexFailsTheView(t *testing.T) {
 	p := landLines(t, r, "1", resource("Patient", "a", "", ""), `{"broken`, resource("Patient", "b", "", ""))
 	s := selectLines(t, r, "Patient", 0, p)
 	v := s.Views[0]
-	data, err := os.ReadFile(p.path)
+	data, err := os.ReadFile(p.place.path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	data[p.foot.IndexAt+headerLen+5] ^= 1
-	if err := os.WriteFile(p.path, data, 0o600); err != nil {
+	if err := os.WriteFile(p.place.path, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	v.Skips()(func(int64) bool { return true })

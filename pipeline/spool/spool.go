@@ -6,7 +6,8 @@
 // Part. While the bytes go to the disk as they were sent, every line passes
 // through fhirjson.Walker once, and what it learns is kept with the part: type,
 // id, lastUpdated, the elements that occur, which lines are not resources to
-// publish, and why. Run.Select decides which lines of a type are published.
+// publish, and why. A large part has a file of its own; small ones lie on a shelf
+// and share its syncs. Run.Select decides which lines of a type are published.
 //
 // Memory is bounded by the number of landings at once and by the budget of
 // Select, not by the size of a body or the number of its lines (I8). Everything
@@ -16,6 +17,7 @@ package spool
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -45,12 +47,13 @@ type Spool struct {
 	// Limits bound the columns of a type.
 	Limits fhirjson.Limits
 
-	chunk int // bytes of a data chunk; 0 means maxData. Tests cut finer.
+	chunk int  // bytes of a data chunk; 0 means maxData. Tests cut finer.
+	apart bool // every part has a file of its own, for tests of those
 	pools pools
 }
 
 // Run opens the folder of a run, and makes it when it is missing. A run's name
-// is a plain file name.
+// is a plain file name. The caller closes it.
 func (s *Spool) Run(run string) (*Run, error) {
 	if err := checkName(run); err != nil {
 		return nil, err
@@ -63,7 +66,9 @@ func (s *Spool) Run(run string) (*Run, error) {
 	if err := disk.RemoveTemps(dir, false); err != nil {
 		return nil, fmt.Errorf("open spool: %w", err)
 	}
-	return &Run{spool: s, dir: &durable.Dir{Path: dir}, busy: map[string]bool{}}, nil
+	r := &Run{spool: s, dir: &durable.Dir{Path: dir}, busy: map[string]bool{}}
+	r.shelves.dir = r.dir
+	return r, nil
 }
 
 func (s *Spool) maxLine() int64 {
@@ -132,24 +137,30 @@ func (s *Spool) Check(ctx context.Context) error {
 // Run is the folder of one run. Its methods may be called by several goroutines
 // at once.
 type Run struct {
-	spool *Spool
-	dir   *durable.Dir
+	spool   *Spool
+	dir     *durable.Dir
+	shelves shelves
+	journal journal
 
 	mu   sync.Mutex
 	busy map[string]bool // names of the parts that are being landed
-
-	journal   sync.Mutex
-	journaled bool // Log was called
 }
 
+// Close closes the files that the run holds open. Its parts can still be read.
+func (r *Run) Close() error { return errors.Join(r.shelves.close(), r.journal.close()) }
+
 // Drop removes a part, landed or partial. A missing one is no error. The key
-// must not be one that is being landed.
+// must not be one that is being landed. After a crash a small part that is not
+// damaged may be there again.
 func (r *Run) Drop(key string) error {
 	name := fileName(key)
 	if !r.hold(name) {
 		return errBusy
 	}
 	defer r.free(name)
+	if err := r.shelves.drop(name); err != nil {
+		return err
+	}
 	for _, path := range []string{r.path(name, partSuffix), r.path(name, partialSuffix), r.path(name, originSuffix)} {
 		if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
 			return fmt.Errorf("drop part: %w", err)
@@ -160,7 +171,7 @@ func (r *Run) Drop(key string) error {
 
 // Remove removes the run's folder with all it holds.
 func (r *Run) Remove() error {
-	if err := os.RemoveAll(r.dir.Path); err != nil {
+	if err := errors.Join(r.Close(), os.RemoveAll(r.dir.Path)); err != nil {
 		return fmt.Errorf("remove spool: %w", err)
 	}
 	return nil

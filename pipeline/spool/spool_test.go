@@ -29,6 +29,12 @@ func fineRun(t testing.TB) *Run {
 	return openRun(t, &Spool{Dir: tempDir(t), MinFree: 1, chunk: 32 << 10})
 }
 
+// apartRun is newRun where small parts have files of their own, too.
+func apartRun(t testing.TB) *Run {
+	t.Helper()
+	return openRun(t, &Spool{Dir: tempDir(t), MinFree: 1, apart: true})
+}
+
 // tempDir is a folder in memory where there is one: the tests sync often.
 func tempDir(t testing.TB) string {
 	t.Helper()
@@ -46,6 +52,11 @@ func openRun(t testing.TB, s *Spool) *Run {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	return r
 }
 
@@ -53,7 +64,7 @@ func openRun(t testing.TB, s *Spool) *Run {
 func reopen(t testing.TB, r *Run) *Run {
 	t.Helper()
 	s := r.spool
-	return openRun(t, &Spool{Dir: s.Dir, MaxLine: s.MaxLine, MinFree: s.MinFree, MaxRatio: s.MaxRatio, MaxBody: s.MaxBody, chunk: s.chunk})
+	return openRun(t, &Spool{Dir: s.Dir, MaxLine: s.MaxLine, MinFree: s.MinFree, MaxRatio: s.MaxRatio, MaxBody: s.MaxBody, chunk: s.chunk, apart: s.apart})
 }
 
 var unknown = Options{Type: "Patient", Expect: -1}
@@ -218,45 +229,49 @@ func TestLand(t *testing.T) {
 }
 
 func TestPartIsThereOnlyAfterCommit(t *testing.T) {
-	r := newRun(t)
-	l, err := r.Land("k", unknown)
-	if err != nil {
-		t.Fatal(err)
+	for name, open := range map[string]func(testing.TB) *Run{"File": apartRun, "Shelf": newRun} {
+		t.Run(name, func(t *testing.T) {
+			r := open(t)
+			l, err := r.Land("k", unknown)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := l.Commit(); err == nil {
+				t.Error("Commit before Copy succeeded")
+			}
+			if err := l.Copy(t.Context(), source(patients(1, 10))); err != nil {
+				t.Fatal(err)
+			}
+			if p, err := r.Part("k"); p != nil || err != nil {
+				t.Errorf("Part before Commit: %v, %v", p, err)
+			}
+			if _, err := r.Land("k", unknown); err == nil {
+				t.Error("a second landing of the same key was begun")
+			}
+			if err := r.Drop("k"); err == nil {
+				t.Error("a part that is being landed was dropped")
+			}
+			if _, err := l.Commit(); err != nil {
+				t.Fatal(err)
+			}
+			if err := l.Close(); err != nil {
+				t.Errorf("Close after Commit: %v", err)
+			}
+			if p, err := r.Part("k"); p == nil || err != nil {
+				t.Errorf("Part after Commit: %v, %v", p, err)
+			}
+			if _, err := r.Land("k", unknown); err == nil {
+				t.Error("a landed part was landed again")
+			}
+			if err := r.Drop("k"); err != nil {
+				t.Fatal(err)
+			}
+			if got := files(t, r); len(got) != 0 && name == "File" {
+				t.Errorf("files %v after Drop, want none", got)
+			}
+			land(t, r, "k", unknown, source(patients(2, 10)))
+		})
 	}
-	if _, err := l.Commit(); err == nil {
-		t.Error("Commit before Copy succeeded")
-	}
-	if err := l.Copy(t.Context(), source(patients(1, 10))); err != nil {
-		t.Fatal(err)
-	}
-	if p, err := r.Part("k"); p != nil || err != nil {
-		t.Errorf("Part before Commit: %v, %v", p, err)
-	}
-	if _, err := r.Land("k", unknown); err == nil {
-		t.Error("a second landing of the same key was begun")
-	}
-	if err := r.Drop("k"); err == nil {
-		t.Error("a part that is being landed was dropped")
-	}
-	if _, err := l.Commit(); err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Close(); err != nil {
-		t.Errorf("Close after Commit: %v", err)
-	}
-	if p, err := r.Part("k"); p == nil || err != nil {
-		t.Errorf("Part after Commit: %v, %v", p, err)
-	}
-	if _, err := r.Land("k", unknown); err == nil {
-		t.Error("a landed part was landed again")
-	}
-	if err := r.Drop("k"); err != nil {
-		t.Fatal(err)
-	}
-	if got := files(t, r); len(got) != 0 {
-		t.Errorf("files %v after Drop, want none", got)
-	}
-	land(t, r, "k", unknown, source(patients(2, 10)))
 }
 
 func TestEmptyBody(t *testing.T) {
@@ -284,15 +299,21 @@ func TestEmptyBody(t *testing.T) {
 
 // TestF32HostileKeys lands under keys that are no file names.
 func TestF32HostileKeys(t *testing.T) {
-	r := newRun(t)
+	r := apartRun(t)
 	keys := []string{"", ".", "..", "../../etc/passwd", "/abs", "a/b", "a-b", "a\x00b", "a b", "A/B", strings.Repeat("x", 5000), "é", "\xff\xfe"}
 	for i, key := range keys {
 		land(t, r, key, unknown, source(patients(uint64(i), i+1)))
 	}
+	shelf := newRun(t)
 	for i, key := range keys {
-		p, err := r.Part(key)
-		if err != nil || p == nil || p.Info().Lines != int64(i+1) {
-			t.Errorf("key %q: %v, %v, want %d lines", key, p, err, i+1)
+		land(t, shelf, key, unknown, source(patients(uint64(i), i+1)))
+	}
+	for _, r := range []*Run{r, shelf, reopen(t, shelf)} {
+		for i, key := range keys {
+			p, err := r.Part(key)
+			if err != nil || p == nil || p.Info().Lines != int64(i+1) {
+				t.Errorf("key %q: %v, %v, want %d lines", key, p, err, i+1)
+			}
 		}
 	}
 	if got := files(t, r); len(got) != len(keys) {

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 )
@@ -45,12 +46,36 @@ func (l *Landing) flush() error {
 	return l.walk(b)
 }
 
+// flushLast is flush at the end of a body. A small one stays in memory, for
+// Commit to put on a shelf.
+func (l *Landing) flushLast() error {
+	if l.file != nil || len(l.buf) <= headerLen || len(l.buf)-headerLen > shelfLimit {
+		return l.flush()
+	}
+	if l.kind == 0 {
+		l.kind = packedChunk
+	}
+	err := l.chunk(func(chunk []byte) error {
+		l.held = bytes.Clone(chunk)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	b := l.buf
+	l.buf = nil
+	return l.walk(b)
+}
+
 // store writes buf as a chunk.
-func (l *Landing) store() error {
+func (l *Landing) store() error { return l.chunk(l.write) }
+
+// chunk calls use with buf as a chunk, which is valid during the call.
+func (l *Landing) chunk(use func(chunk []byte) error) error {
 	plain := len(l.buf) - headerLen
 	if l.kind == rawChunk {
 		putHeader(l.buf, rawChunk, plain)
-		return l.write(l.buf)
+		return use(l.buf)
 	}
 	pools := &l.run.spool.pools
 	pack, err := pools.packer()
@@ -61,7 +86,7 @@ func (l *Landing) store() error {
 	defer func() { pools.putBuffer(packed) }()
 	packed = pack.EncodeAll(l.buf[headerLen:], packed[:headerLen])
 	putHeader(packed, packedChunk, plain)
-	return l.write(packed)
+	return use(packed)
 }
 
 func (l *Landing) write(chunk []byte) error {

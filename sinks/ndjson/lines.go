@@ -21,8 +21,8 @@ type lineCopier struct {
 
 const space = " \t\r\n"
 
-func newLineCopier(r io.Reader, skips iter.Seq[int64]) *lineCopier {
-	c := &lineCopier{r: bufio.NewReaderSize(r, 256<<10), skip: -1, next: func() (int64, bool) { return 0, false }, stop: func() {}}
+func newLineCopier(r *bufio.Reader, skips iter.Seq[int64]) *lineCopier {
+	c := &lineCopier{r: r, skip: -1, next: func() (int64, bool) { return 0, false }, stop: func() {}}
 	if skips != nil {
 		c.next, c.stop = iter.Pull(skips)
 	}

@@ -18,6 +18,7 @@ type writer struct {
 	typ    string
 	target int64
 
+	in    *bufio.Reader // of the part that is read
 	files []sinks.File
 	path  string
 	file  sinks.FileWriter // nil between files
@@ -75,7 +76,12 @@ func (w *writer) copyLines(ctx context.Context, p sinks.Part) error {
 }
 
 func (w *writer) lines(ctx context.Context, body io.Reader, p sinks.Part) (rows int64, err error) {
-	in := newLineCopier(body, p.Skips())
+	if w.in == nil {
+		w.in = bufio.NewReaderSize(body, 256<<10)
+	} else {
+		w.in.Reset(body)
+	}
+	in := newLineCopier(w.in, p.Skips())
 	defer in.close()
 	for {
 		if rows%1024 == 0 && ctx.Err() != nil {

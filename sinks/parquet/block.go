@@ -113,8 +113,10 @@ func (f *feeder) part(ctx context.Context, number int, p sinks.Part) error {
 		if err != nil && err != io.EOF {
 			return err
 		}
-		carry = f.get()
-		carry.data = append(carry.data, rest...)
+		if err == nil {
+			carry = f.get()
+			carry.data = append(carry.data, rest...)
+		}
 		at += int64(len(b.data))
 		if more {
 			line += int64(bytes.Count(b.data, []byte{'\n'}))
