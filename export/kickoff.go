@@ -77,7 +77,7 @@ func (c *Client) kickOff(ctx context.Context, r Request, post bool) (*Kickoff, e
 		switch {
 		case errors.As(err, &pe):
 			return nil, &ProtocolError{Op: "kick-off", Reason: pe.Error(), err: pe} // a redirect, not an acceptance
-		case sent.unsent(err):
+		case sent.harmless(err):
 			return nil, safe
 		}
 		return nil, &AmbiguousError{Err: safe}
@@ -222,10 +222,11 @@ func (c *Client) once(req *http.Request, r Request) *http.Client {
 	return &hc
 }
 
-// sentinel notices whether a kick-off left this machine.
+// sentinel notices what became of a kick-off.
 type sentinel struct {
-	dialled atomic.Bool // a transport asked for a connection: its trace can be believed
-	left    atomic.Bool // the kick-off's own headers were written
+	dialled  atomic.Bool // a transport asked for a connection: its trace can be believed
+	left     atomic.Bool // the kick-off's own headers were written
+	answered atomic.Bool // and an answer to them began to arrive
 }
 
 func (s *sentinel) trace(ctx context.Context) context.Context {
@@ -236,27 +237,31 @@ func (s *sentinel) trace(ctx context.Context) context.Context {
 		WroteHeaderField: func(key string, value []string) {
 			if strings.EqualFold(key, "Prefer") && len(value) > 0 && strings.HasPrefix(value[0], "respond-async") {
 				s.left.Store(true)
+				s.answered.Store(false) // one that goes out again waits for an answer of its own
 			}
 		},
+		GotFirstResponseByte: func() { s.answered.Store(s.left.Load()) },
 	})
 }
 
-// unsent reports whether the server cannot have seen the kick-off. In doubt it
-// may have.
-func (s *sentinel) unsent(err error) bool {
-	if s.left.Load() {
-		return false
-	}
+// harmless reports whether no export can run because of a kick-off that ended with
+// err: it never left, or it was refused with a complete answer (F16). In doubt one
+// may run.
+func (s *sentinel) harmless(err error) bool {
 	var (
 		dns   *net.DNSError
 		op    *net.OpError
 		class interface{ Class() string }
 	)
 	switch {
+	case errors.As(err, &class):
+		// The token's transport: before the request, or after a complete 401, which it
+		// answers with another token (F7) or gives up (F11). The trace has to agree.
+		return !s.left.Load() || s.answered.Load()
+	case s.left.Load():
+		return false
 	case s.dialled.Load():
 		return true
-	case errors.As(err, &class):
-		return true // the token's transport failed before the request
 	case errors.As(err, &dns):
 		return true
 	}

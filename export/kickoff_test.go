@@ -320,6 +320,105 @@ func TestF7KickOffAgainAfterARefusedToken(t *testing.T) {
 	}
 }
 
+// renewing stands for the token's transport: it sends a request again after a 401, and ends
+// with an error that has a class when that is refused as well, or no token is had for it.
+type renewing struct {
+	base    http.RoundTripper
+	noToken bool
+}
+
+func (t renewing) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := t.base.RoundTrip(r)
+	if err != nil || resp.StatusCode != http.StatusUnauthorized {
+		return resp, err
+	}
+	_ = resp.Body.Close()
+	if t.noToken {
+		return nil, authError{}
+	}
+	if r.GetBody != nil {
+		if r.Body, err = r.GetBody(); err != nil {
+			return nil, err
+		}
+	}
+	if resp, err = t.base.RoundTrip(r); err == nil && resp.StatusCode == http.StatusUnauthorized {
+		_ = resp.Body.Close()
+		return nil, authError{}
+	}
+	return resp, err
+}
+
+// TestF11F16OnlyARefusalIsCertain has kick-offs that end with an error of the token's
+// transport or of the network, after a first 401: a complete 401 is no lost answer, and
+// an answer that is lost after one is (P23, I4).
+func TestF11F16OnlyARefusalIsCertain(t *testing.T) {
+	const refuse, hangUp = http.StatusUnauthorized, 0
+	for _, tc := range []struct {
+		name      string
+		answers   []int
+		noToken   bool
+		ambiguous bool
+	}{
+		{"refused twice", []int{refuse, refuse}, false, false},
+		{"refused, then no token", []int{refuse}, true, false},
+		{"refused, then lost", []int{refuse, hangUp}, false, true},
+		{"lost", []int{hangUp}, false, true},
+	} {
+		for _, post := range []bool{false, true} {
+			var n atomic.Int32
+			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				if status := tc.answers[min(int(n.Add(1)), len(tc.answers))-1]; status != hangUp {
+					w.WriteHeader(status)
+					return
+				}
+				if conn, _, err := w.(http.Hijacker).Hijack(); err == nil {
+					_ = conn.Close()
+				}
+			}))
+			c := clientAt(s.URL, &http.Transport{})
+			c.Fresh = &http.Client{Transport: renewing{OneShot(&http.Transport{}), tc.noToken}}
+			r := Request{Level: System, Post: post}
+			_, err := c.KickOff(t.Context(), r)
+			s.Close()
+			var ambiguous *AmbiguousError
+			if errors.As(err, &ambiguous) != tc.ambiguous || int(n.Load()) != len(tc.answers) {
+				t.Errorf("%s, post %v: %T %v after %d requests", tc.name, post, err, err, n.Load())
+			}
+			if !tc.ambiguous && class(t, err) != "auth" {
+				t.Errorf("%s, post %v: class of %v", tc.name, post, err)
+			}
+		}
+	}
+}
+
+// An error that says it is the token's while the request lies unanswered at the server is
+// not believed.
+func TestF16UnansweredIsAmbiguousWhateverTheErrorSays(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if conn, _, err := w.(http.Hijacker).Hijack(); err == nil {
+			_ = conn.Close()
+		}
+	}))
+	defer s.Close()
+	c := clientAt(s.URL, classed{&http.Transport{}})
+	_, err := c.KickOff(t.Context(), patients)
+	var ambiguous *AmbiguousError
+	if !errors.As(err, &ambiguous) {
+		t.Errorf("%T %v", err, err)
+	}
+}
+
+// classed gives every error a class.
+type classed struct{ base http.RoundTripper }
+
+func (c classed) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := c.base.RoundTrip(r)
+	if err != nil {
+		return nil, authError{}
+	}
+	return resp, nil
+}
+
 func TestKickOffSurvivesABrokenBody(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Location", "/s")

@@ -189,6 +189,8 @@ func (e *ehr) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Retry-After", "7")
 		}
 		e.outcome(w, status, "as you wish")
+	case "$export":
+		e.outcome(w, http.StatusUnauthorized, "bulk data is not for this client")
 	case "away":
 		http.Redirect(w, r, e.other+"/landing", http.StatusFound)
 	case "down": // from https to http
