@@ -45,7 +45,7 @@ func (x *execution) tooManyBad(ctx context.Context, bad, delivered int64, parts 
 	if x.r.Job.Export.Mode != modeFiles {
 		return &Failure{
 			Text:   fmt.Sprintf("too many bad lines: %s, the job allows %s", of, limit),
-			Advice: "raise policies.max_bad_lines to publish the rest; the lines then lie in the snapshot's quarantine folder",
+			Advice: "flue quarantine " + x.id + " lists where they are; raise policies.max_bad_lines to publish the rest",
 			Kind:   classQuality,
 		}
 	}

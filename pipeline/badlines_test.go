@@ -1,10 +1,14 @@
 package pipeline
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/flue-fhir/flue/pipeline/config"
+	"github.com/flue-fhir/flue/pipeline/spool"
 )
 
 // F40: a share of bad lines is judged when everything has landed: a file with
@@ -71,4 +75,42 @@ func TestF46ShareOfRejectedLines(t *testing.T) {
 			t.Errorf("run: %v, want 1 of 4", err)
 		}
 	}
+}
+
+// F40: the bad lines of a run that failed are known from what it landed, and are
+// those that it publishes when they are allowed; looking changes nothing.
+func TestF40BadLinesOfAFailedRun(t *testing.T) {
+	s := newExportServer(t)
+	s.population(2, 3, "Patient")
+	s.output[1].lines = append([]string{"SECRET"}, s.output[1].lines...)
+	s.deleted = []exportFile{{typ: "Bundle", name: "gone", lines: []string{bundleOf(entry("PUT", "Patient/SECRET")), "SECRET"}}}
+	w := newWorld(t, s)
+	w.Job.Policies.MaxBadLines.Lines = 2 // the third is found when all has landed
+	if err := w.fails(t, Options{}); classOf(err) != classQuality {
+		t.Fatalf("run: %v", err)
+	}
+	r := w.open(t)
+	runs, err := r.Ledger.Runs(t.Context(), w.Job.Name, 1)
+	must(t, err)
+	for range 2 {
+		var got []string
+		landed, err := EachBad(t.Context(), r.Ledger, r.Spool, runs[0].ID, func(b spool.BadLine) error {
+			got = append(got, fmt.Sprintf("%s line %d byte %d: %s", b.Type, b.Line, b.Offset, b.Reason))
+			return nil
+		})
+		must(t, err)
+		want := []string{
+			fmt.Sprintf("Bundle line 2 byte %d: not a JSON object", len(s.deleted[0].lines[0])+1), "Patient line 1 byte 0: not a JSON object", "Bundle line 1 byte 0: " + notDeletion,
+		}
+		if d := cmp.Diff(want, got); d != "" || landed != (Landed{3, 3}) {
+			t.Errorf("%+v landed; bad lines (-want +got):\n%s", landed, d)
+		}
+	}
+	must(t, r.Ledger.Close())
+	w.Job.Policies.MaxBadLines.Lines = 3
+	w.run(t, Options{})
+	if got := len(w.lines(t, "quarantine")); got != 3 {
+		t.Errorf("%d lines in quarantine, want 3", got)
+	}
+	w.verified(t)
 }

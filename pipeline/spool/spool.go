@@ -66,9 +66,29 @@ func (s *Spool) Run(run string) (*Run, error) {
 	if err := disk.RemoveTemps(dir, false); err != nil {
 		return nil, fmt.Errorf("open spool: %w", err)
 	}
+	return s.open(dir), nil
+}
+
+func (s *Spool) open(dir string) *Run {
 	r := &Run{spool: s, dir: &durable.Dir{Path: dir}, busy: map[string]bool{}}
 	r.shelves.dir = r.dir
-	return r, nil
+	return r
+}
+
+// Look opens the folder of a run for its landed parts alone, and changes nothing:
+// another process may have the run in hand (I10). It returns nil without error
+// when there is none.
+func (s *Spool) Look(run string) (*Run, error) {
+	if err := checkName(run); err != nil {
+		return nil, err
+	}
+	dir := filepath.Join(s.Dir, run)
+	if _, err := os.Stat(dir); os.IsNotExist(err) {
+		return nil, nil
+	} else if err != nil {
+		return nil, fmt.Errorf("open spool: %w", err)
+	}
+	return s.open(dir), nil
 }
 
 func (s *Spool) maxLine() int64 {

@@ -48,7 +48,7 @@ Servers and jobs are described in jobs.yaml; see 'flue config schema'.`,
 		&cobra.Group{ID: "try", Title: "Trying it out:"},
 	)
 	root.AddCommand(
-		a.runCommand(), a.checkCommand(), a.runsCommand(), a.showCommand(), a.cancelCommand(), a.adoptCommand(), a.watermarkCommand(), a.convertCommand(), a.verifyCommand(), a.schemaCommand(),
+		a.runCommand(), a.checkCommand(), a.runsCommand(), a.showCommand(), a.quarantineCommand(), a.cancelCommand(), a.adoptCommand(), a.watermarkCommand(), a.convertCommand(), a.verifyCommand(), a.schemaCommand(),
 		a.configCommand(), a.keysCommand(), a.jwksCommand(), a.assertionCommand(), a.tokenCommand(), a.getCommand(),
 		a.sandboxCommand(), a.demoCommand(),
 		a.versionCommand(),

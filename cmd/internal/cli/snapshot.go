@@ -21,17 +21,45 @@ beginning of it), or latest, the newest snapshot of all jobs.`
 // findSnapshot finds the folder of a snapshot by whatever names it. Folders go
 // before the names of the configuration, which is read only when there is none.
 func (a *app) findSnapshot(ctx context.Context, name string) (dir string, err error) {
+	if dir, err = findFolder(name); dir != "" || err != nil {
+		return dir, err
+	}
+	f, err := a.load()
+	if err != nil {
+		return "", a.orFolder(name, err)
+	}
+	if dir, err = findNamed(f, name); dir != "" || err != nil {
+		return dir, err
+	}
+	l, err := a.openLedger(ctx, f)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, l.Close()) }()
+	run, err := a.findRunOf(ctx, l, name)
+	if err != nil {
+		return "", err
+	}
+	if run.State != ledger.Published {
+		return "", &usageError{message: fmt.Sprintf("run %s has published no snapshot: it is %s", run.ID, run.State)}
+	}
+	return snapshotOf(f, run)
+}
+
+// findFolder finds the snapshot in a folder; "" when the name is that of none and
+// may be another name.
+func findFolder(name string) (string, error) {
 	for _, dir := range []string{name, filepath.Join(name, "latest")} {
 		if isSnapshot(dir) {
 			return dir, nil
 		}
 	}
-	info, statErr := os.Stat(name)
+	info, err := os.Stat(name)
 	text := ""
 	switch path := filepath.Base(name) != name; { // a path is neither a job nor a run
-	case statErr == nil && !info.IsDir():
+	case err == nil && !info.IsDir():
 		text = "it is no folder"
-	case statErr == nil && path:
+	case err == nil && path:
 		text = "it has neither manifest.json nor latest"
 	case path:
 		text = "there is no such folder"
@@ -39,10 +67,12 @@ func (a *app) findSnapshot(ctx context.Context, name string) (dir string, err er
 	if text != "" {
 		return "", &usageError{message: name + " is no snapshot: " + text, hint: "name a folder such as DESTINATION/JOB/latest"}
 	}
-	f, err := a.load()
-	if err != nil {
-		return "", a.orFolder(name, err)
-	}
+	return "", nil
+}
+
+// findNamed finds the newest snapshot of a job, or of all jobs; "" when the name is
+// neither.
+func findNamed(f *config.File, name string) (string, error) {
 	if job, ok := f.Jobs[name]; ok {
 		dir := filepath.Join(job.Destination.Path, name, "latest")
 		if !isSnapshot(dir) {
@@ -50,27 +80,29 @@ func (a *app) findSnapshot(ctx context.Context, name string) (dir string, err er
 		}
 		return dir, nil
 	}
-	l, err := a.openLedger(ctx, f)
-	if err != nil {
-		return "", err
-	}
-	defer func() { err = errors.Join(err, l.Close()) }()
 	if name == "latest" {
 		return latestOf(f)
 	}
+	return "", nil
+}
+
+// findRunOf finds the run that a name begins, which was found to be nothing else.
+func (a *app) findRunOf(ctx context.Context, l *ledger.Ledger, name string) (ledger.Run, error) {
 	run, err := l.Find(ctx, name)
 	if errors.Is(err, ledger.ErrNotFound) {
-		return "", &usageError{
+		return run, &usageError{
 			message: fmt.Sprintf("%q is neither a snapshot's folder, nor a job, nor a single run", name),
 			hint:    "name a folder such as DESTINATION/JOB/latest, a job of " + a.configPath() + ", or a run that 'flue runs -n 0' lists",
 		}
 	}
 	if err != nil {
-		return "", fmt.Errorf("find run: %w", err)
+		return run, fmt.Errorf("find run: %w", err)
 	}
-	if run.State != ledger.Published {
-		return "", &usageError{message: fmt.Sprintf("run %s has published no snapshot: it is %s", run.ID, run.State)}
-	}
+	return run, nil
+}
+
+// snapshotOf is the folder of what a run has published.
+func snapshotOf(f *config.File, run ledger.Run) (string, error) {
 	if job, ok := f.Jobs[run.Job]; ok {
 		if dir := filepath.Join(job.Destination.Path, run.Job, "snapshots", run.Snapshot); isSnapshot(dir) {
 			return dir, nil
