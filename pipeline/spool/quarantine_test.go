@@ -4,10 +4,14 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/flue-fhir/flue/internal/durable"
 )
 
 // F40: what is told of bad lines is the same from the landed parts and from what
@@ -102,5 +106,32 @@ func TestEachResource(t *testing.T) {
 	stop := errors.New("stop")
 	if err := p.EachResource(t.Context(), func(ResourceLine) error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("err = %v, want that of yield", err)
+	}
+}
+
+// Looking at a run makes no folder, and leaves what a landing has in hand.
+func TestLookChangesNothing(t *testing.T) {
+	s := &Spool{Dir: tempDir(t), MinFree: 1}
+	if r, err := s.Look("none"); r != nil || err != nil {
+		t.Errorf("Look at nothing: %v, %v", r, err)
+	}
+	if runs, err := s.Runs(); len(runs) > 0 || err != nil {
+		t.Errorf("runs %v, %v", runs, err)
+	}
+	r := openRun(t, s)
+	land(t, r, "k", unknown, source([]byte("bad\n")))
+	temp := filepath.Join(r.dir.Path, strings.Replace(durable.TempPattern, "*", "1", 1))
+	if err := os.WriteFile(temp, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	look, err := s.Look(filepath.Base(r.dir.Path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, err := look.Part("k"); err != nil || p.Info().Quarantined != 1 {
+		t.Errorf("part %+v, %v", p, err)
+	}
+	if _, err := os.Stat(temp); err != nil {
+		t.Errorf("a file in the making: %v", err)
 	}
 }
