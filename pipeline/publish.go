@@ -379,25 +379,6 @@ func (x *execution) warningsSoFar() []sinks.Warning {
 	return slices.Clone(x.warnings)
 }
 
-// outcomesOf sums the issues of all bodies by severity and code.
-func outcomesOf(deliveries []delivery) []sinks.Outcome {
-	type key struct{ severity, code string }
-	sum := map[key]int64{}
-	for _, d := range deliveries {
-		for _, i := range d.info.Issues {
-			sum[key{i.Severity, i.Code}] += i.Count
-		}
-	}
-	list := make([]sinks.Outcome, 0, len(sum))
-	for k, n := range sum {
-		list = append(list, sinks.Outcome{Severity: k.severity, Code: k.code, Count: n})
-	}
-	slices.SortFunc(list, func(a, b sinks.Outcome) int {
-		return strings.Compare(a.Severity+" "+a.Code, b.Severity+" "+b.Code)
-	})
-	return list
-}
-
 func timeOrNil(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil

@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 
 	"github.com/flue-fhir/flue/pipeline/ledger"
@@ -184,12 +183,10 @@ func miscounted(d delivery) bool {
 	return n >= 0 && n != i.Lines && n != i.Lines-i.Outcomes-i.Headers
 }
 
-// errorsOf counts the issues that say that something is missing; one whose
-// severity is none that FHIR knows is taken for one of them.
-func errorsOf(i *spool.Info) int64 {
-	n := i.Errors()
+// errorsOf counts the issues that say that something is missing.
+func errorsOf(i *spool.Info) (n int64) {
 	for _, issue := range i.Issues {
-		if issue.Severity == "unknown" {
+		if missing(issue.Severity) {
 			n += issue.Count
 		}
 	}
@@ -222,8 +219,8 @@ func (x *execution) judge(deliveries []delivery, counts []sinks.TypeCount) error
 	if failed := reported(deliveries); failed > 0 {
 		if x.r.Job.Policies.OnServerErrors != "warn" {
 			return &Failure{
-				Text:   fmt.Sprintf("the server reported %d errors about the data: it did not come whole", failed),
-				Advice: "look at the outcomes with flue show; set policies.on_server_errors: warn to publish what came",
+				Text:   "the server reported errors about the data, it did not come whole: " + failing(outcomesOf(deliveries)),
+				Advice: "its log may say more; set policies.on_server_errors: warn to publish what came, with the OperationOutcomes",
 				Kind:   classQuality,
 			}
 		}

@@ -60,10 +60,6 @@ type Issue struct {
 	Count    int64  `json:"count"`
 }
 
-// Error reports whether the issue's severity is error or fatal: the type did
-// not come whole.
-func (i Issue) Error() bool { return i.Severity == "error" || i.Severity == "fatal" }
-
 // Reason counts the lines that were quarantined for one reason.
 type Reason struct {
 	Text  string `json:"text"`
@@ -78,15 +74,4 @@ func (i *Info) Of(typ string) TypeInfo {
 		}
 	}
 	return TypeInfo{Type: typ}
-}
-
-// Errors counts the outcome issues of severity error or fatal.
-func (i *Info) Errors() int64 {
-	var n int64
-	for _, issue := range i.Issues {
-		if issue.Error() {
-			n += issue.Count
-		}
-	}
-	return n
 }

@@ -114,6 +114,13 @@ func writeFacts(b *strings.Builder, m *sinks.Manifest, location string) {
 		fact("missing", "not granted: "+strings.Join(m.Scopes.Missing, " "))
 	}
 	writeLosses(fact, m.Types)
+	var outcomes []string
+	for _, o := range m.Outcomes {
+		outcomes = append(outcomes, fmt.Sprintf("%s %s/%s", number(o.Count), o.Severity, o.Code))
+	}
+	if len(outcomes) > 0 {
+		fact("outcomes", strings.Join(outcomes, ", "))
+	}
 	if d := m.Deletions; d != nil {
 		text := "the server listed none: unknown until the next full snapshot"
 		if d.Known {
