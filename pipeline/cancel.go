@@ -49,7 +49,12 @@ func (r *Runner) Cancel(ctx context.Context, id string) error {
 	}
 }
 
-func (r *Runner) cancelLocked(ctx context.Context, id string, asked bool) error {
+func (r *Runner) cancelLocked(ctx context.Context, id string, asked bool) (err error) {
+	place, err := r.hold(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, place.Close()) }()
 	run, err := r.Ledger.Run(ctx, id)
 	if err != nil {
 		return err

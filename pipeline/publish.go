@@ -43,6 +43,9 @@ func (x *execution) publish(ctx context.Context, b *board) (*sinks.Manifest, err
 	if err != nil {
 		return nil, err
 	}
+	if err := x.unmoved(ctx); err != nil {
+		return nil, err
+	}
 	location, err := x.stage.Publish(ctx, m)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, x.reconvert(ctx, err)

@@ -27,7 +27,13 @@ func (r *Runner) Run(ctx context.Context, o Options) (*Summary, error) {
 	if err != nil {
 		return sum.fail(err), err
 	}
-	err = r.runLocked(ctx, o, lock, sum)
+	place, err := r.hold(ctx)
+	if err == nil {
+		err = r.runLocked(ctx, o, lock, sum)
+		if cerr := place.Close(); err == nil && cerr != nil {
+			err = fmt.Errorf("release destination: %w", cerr)
+		}
+	}
 	if cerr := lock.Close(); err == nil && cerr != nil {
 		err = fmt.Errorf("release job: %w", cerr)
 	}

@@ -122,6 +122,16 @@ type Snapshot struct {
 	Whole     bool // it is a full one of everything, whenever that changed
 }
 
+// Locker is a Store that can keep the other processes out, which need not share
+// anything else with this one.
+type Locker interface {
+	// Lock makes the caller the one process that publishes for the job, until the
+	// closer is closed or the process ends (I10). It does not wait: an error with
+	// the Class "held" tells who is. A place that cannot be locked is an
+	// errors.ErrUnsupported.
+	Lock(ctx context.Context, job string) (io.Closer, error)
+}
+
 // Store is where the snapshots of jobs go.
 type Store interface {
 	// Stage opens the staging of the run, with what an earlier try of the same

@@ -4,11 +4,12 @@
 //	Path/JOB/snapshots/TIME-RUN/         a snapshot; appears by one rename (I1)
 //	Path/JOB/.staging-RUN/               a snapshot in the making, for its owner only (I7)
 //	Path/JOB/.deleted-TIME-RUN/          a snapshot that is being deleted
+//	Path/JOB/.lock                       locked by the process that publishes
 //
 // Every step is synced before the next begins and can be repeated: a process
 // that dies anywhere leaves what is published as it was, and the same calls
-// again complete it (I5). Only one process may publish for a job at a time
-// (I10).
+// again complete it (I5). Only one process may publish for a job at a time: the
+// one that holds its Lock (I10).
 package local
 
 import (
