@@ -145,7 +145,7 @@ func (in *intake) run(d *decoder) error {
 		}
 		if err != nil {
 			r.flags = flagLong
-			in.quarantine(&r, 0, "line over the limit")
+			in.quarantine(&r, 0, "line longer than max_line")
 			in.cutLine = false
 		} else {
 			in.take(&walker, line, &r)

@@ -53,7 +53,7 @@ func TestF40EveryKindOfLine(t *testing.T) {
 		Reasons: []Reason{
 			{"duplicate member name", 1},
 			{"invalid UTF-8", 1},
-			{"line over the limit", 1},
+			{"line longer than max_line", 1},
 			{"no resourceType", 1},
 			{"resourceType is no name of a type", 1},
 			{"unexpected end", 1},
@@ -128,7 +128,7 @@ func TestF39LongLineIsNotHeld(t *testing.T) {
 	r := openRun(t, &Spool{Dir: tempDir(t), MinFree: 1, MaxLine: 1 << 20})
 	long := `{"resourceType":"Patient","id":"` + strings.Repeat("x", 2*maxText) + `"}`
 	p := land(t, r, "k", unknown, source([]byte(`{"resourceType":"Patient","id":"a"}`+"\n"+long+"\n"+`{"resourceType":"Patient","id":"b"}`+"\n")))
-	if info := p.Info(); info.Of("Patient").Lines != 2 || info.Quarantined != 1 || info.Reasons[0].Text != "line over the limit" {
+	if info := p.Info(); info.Of("Patient").Lines != 2 || info.Quarantined != 1 || info.Reasons[0].Text != "line longer than max_line" {
 		t.Fatalf("%+v", info)
 	}
 	var out bytes.Buffer

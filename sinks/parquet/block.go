@@ -24,6 +24,7 @@ type block struct {
 	skips  []int64 // numbers of the lines that are not published, rising
 	places []place // of the lines, where they do not follow one another
 	flush  bool
+	long   bool // it has the feeder's token
 }
 
 // place is where a line begins.
@@ -41,6 +42,7 @@ var (
 type feeder struct {
 	queues  []chan *block // one a worker; closed at the end
 	free    chan *block   // blocks to use again
+	long    chan struct{} // holds the token of the one block that may be longer than size (I8)
 	size    int           // bytes of a block
 	maxLine int64
 	epoch   int64 // bytes after which all workers end their row groups
@@ -82,6 +84,11 @@ func (f *feeder) sorted(ctx context.Context) error {
 			}
 			b = f.get()
 		}
+		if len(line) >= f.size {
+			if err := f.lengthen(ctx, b); err != nil {
+				return err
+			}
+		}
 		b.places = append(b.places, p)
 		b.data = append(append(b.data, line...), '\n')
 		return nil
@@ -109,7 +116,7 @@ func (f *feeder) part(ctx context.Context, number int, p sinks.Part) error {
 	for {
 		b := carry
 		b.place, b.line = place{number, at}, line
-		rest, err := f.fill(r, b)
+		rest, err := f.fill(ctx, r, b)
 		if err != nil && err != io.EOF {
 			return err
 		}
@@ -142,10 +149,13 @@ func (f *feeder) part(ctx context.Context, number int, p sinks.Part) error {
 // fill reads into the block up to its size, and further where a line is longer.
 // It returns what is read of a line that is not whole; at the end of the input
 // the last line is whole.
-func (f *feeder) fill(r io.Reader, b *block) (rest []byte, err error) {
+func (f *feeder) fill(ctx context.Context, r io.Reader, b *block) (rest []byte, err error) {
 	seen := 0 // bytes without a line end
 	for {
 		if len(b.data) == cap(b.data) {
+			if err := f.lengthen(ctx, b); err != nil {
+				return nil, err
+			}
 			grown := make([]byte, len(b.data), max(2*cap(b.data), f.size))
 			copy(grown, b.data)
 			b.data = grown
@@ -173,11 +183,34 @@ func (f *feeder) fill(r io.Reader, b *block) (rest []byte, err error) {
 	}
 }
 
+// lengthen waits until the block may be longer than the others.
+func (f *feeder) lengthen(ctx context.Context, b *block) error {
+	if b.long {
+		return nil
+	}
+	select {
+	case <-f.long:
+		b.long = true
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// shorten gives the token of a long block back.
+func (f *feeder) shorten(b *block) {
+	if b.long {
+		b.long = false
+		f.long <- struct{}{}
+	}
+}
+
 // take sends the block, or keeps it to be sorted.
 func (f *feeder) take(ctx context.Context, b *block) error {
 	if f.sorter == nil {
 		return f.send(ctx, b)
 	}
+	f.shorten(b) // the sorter has a limit of its own
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -225,6 +258,7 @@ func (f *feeder) get() *block {
 
 // put gives a block back. Long ones are left to the garbage collector.
 func (f *feeder) put(b *block) {
+	f.shorten(b)
 	if cap(b.data) > f.size {
 		return
 	}

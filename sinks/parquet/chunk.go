@@ -31,6 +31,17 @@ type rowGroup struct {
 	rows   int
 }
 
+// reset empties the group for the next one.
+func (g *rowGroup) reset() {
+	if cap(g.bytes) > mostGroup {
+		g.bytes = nil
+	}
+	*g = rowGroup{bytes: g.bytes[:0], chunks: g.chunks[:0]}
+}
+
+// mostGroup is the greatest buffer of a row group that is kept for the next one.
+const mostGroup = 32 << 20
+
 // clone copies the group, to keep it past the encoder's next use.
 func (g *rowGroup) clone() *rowGroup {
 	return &rowGroup{bytes: bytes.Clone(g.bytes), chunks: slices.Clone(g.chunks), rows: g.rows}
@@ -38,19 +49,24 @@ func (g *rowGroup) clone() *rowGroup {
 
 // writePage compresses a page into the group.
 func (e *encoder) writePage(c *chunk, h pageHeader, page []byte) {
-	h.uncompressed = len(page)
-	packed := page
-	if c.codec != compress.Codecs.Uncompressed {
-		e.packed = e.compressor.append(e.packed[:0], page)
-		packed = e.packed
-	}
-	h.compressed = len(packed)
-	h.crc = crc32.ChecksumIEEE(packed)
+	// The header has the length of what comes behind it: that is written first,
+	// with more than enough room before it, and then moved to the header.
 	at := len(e.group.bytes)
-	e.group.bytes = h.append(e.group.bytes)
-	c.uncompressed += int64(len(e.group.bytes) - at + len(page))
-	e.group.bytes = append(room(e.group.bytes, len(packed)), packed...)
+	out := room(e.group.bytes, headerRoom+len(page))[:at+headerRoom]
+	if c.codec == compress.Codecs.Uncompressed {
+		out = append(out, page...)
+	} else {
+		out = e.compressor.append(out, page)
+	}
+	packed := out[at+headerRoom:]
+	h.uncompressed, h.compressed, h.crc = len(page), len(packed), crc32.ChecksumIEEE(packed)
+	header := h.append(out[:at])
+	c.uncompressed += int64(len(header) - at + len(page))
+	e.group.bytes = append(header, packed...)
 }
+
+// headerRoom is more than a page header takes.
+const headerRoom = 64
 
 // dictionaryPage writes the column's dictionary.
 func (e *encoder) dictionaryPage(c *chunk, d *dictionary) {
@@ -65,6 +81,7 @@ func (e *encoder) dataPage(c *chunk, cut cutter, entries uint32, encoding int32,
 	e.page = values(e.page)
 	before := c.uncompressed
 	e.writePage(c, pageHeader{kind: pageData, values: int(entries), encoding: encoding}, e.page)
+	e.page = reusable(e.page)
 	c.data += c.uncompressed - before
 	if encoding == encodingDict {
 		c.dictPages++

@@ -83,11 +83,13 @@ func (s *Sink) run(ctx context.Context, in sinks.Input, l *layout, w *writer) (_
 	g, ctx := errgroup.WithContext(ctx)
 	f := &feeder{
 		free:    make(chan *block, (queueLength+2)*n),
+		long:    make(chan struct{}, 1),
 		size:    s.blockSize(),
 		maxLine: or(s.MaxLine, defaultMaxLine),
 		epoch:   int64(n) * min(or(s.RowGroup, defaultRowGroup), share),
 		sorter:  sorter,
 	}
+	f.long <- struct{}{}
 	workers := make([]*worker, n)
 	turns := make([]chan struct{}, n)
 	for i := range workers {
@@ -176,7 +178,6 @@ func (k *worker) work(ctx context.Context, queue <-chan *block) error {
 		if err := b.each(k.line); err != nil {
 			return err
 		}
-		k.feeder.put(b)
 		if k.shredder.bytes() > k.share/4 {
 			// I8: the values have reached their part of the share before the
 			// row group has its size. Buffers are up to twice as large, and the
@@ -186,7 +187,9 @@ func (k *worker) work(ctx context.Context, queue <-chan *block) error {
 				return fmt.Errorf("encode %s: %w", k.typ, err)
 			}
 			k.groups = append(k.groups, g.clone())
+			g.reset()
 		}
+		k.feeder.put(b)
 	}
 }
 
@@ -227,7 +230,9 @@ func (k *worker) flush(ctx context.Context) error {
 		if err := k.writer.append(ctx, g); err != nil {
 			return err
 		}
+		g.reset()
 	}
+	clear(k.groups)
 	k.groups = k.groups[:0]
 	k.next <- struct{}{}
 	return nil

@@ -89,7 +89,7 @@ func (d *dictionary) reset() {
 	if len(d.offsets) > 0 {
 		clear(d.slots)
 	}
-	d.plain, d.offsets = d.plain[:0], d.offsets[:0]
+	d.plain, d.offsets = reusable(d.plain), d.offsets[:0]
 }
 
 // bytes is how much memory the values take.

@@ -23,7 +23,6 @@ type encoder struct {
 	derived derivation
 	hybrid  hybrid
 	page    []byte // a page before compression
-	packed  []byte // and after it
 
 	losses sinks.Losses // rounded and overflow
 }
@@ -39,8 +38,7 @@ type source struct {
 // next call.
 func (e *encoder) encode() (*rowGroup, error) {
 	rows := e.shredder.rows()
-	e.group.bytes = e.group.bytes[:0]
-	e.group.chunks = e.group.chunks[:0]
+	e.group.reset()
 	e.group.rows = int(rows)
 	for _, c := range e.shredder.cells {
 		c.close()

@@ -183,6 +183,7 @@ func (s *shredder) reset() {
 		c.reset(&s.pool)
 	}
 	s.unmapped.reset(&s.pool)
+	s.scratch, s.extra = reusable(s.scratch), reusable(s.extra)
 }
 
 // bytes is how much memory the row group's values take. The buffers may be

@@ -126,6 +126,18 @@ func room[T any](s []T, n int) []T {
 	return slices.Grow(s, max(n, len(s), 64))
 }
 
+// mostReused is the greatest buffer that is kept for the next value or page: what
+// a long string needed is given back.
+const mostReused = 2 * maxDictBytes
+
+// reusable empties the buffer.
+func reusable(b []byte) []byte {
+	if cap(b) > mostReused {
+		return nil
+	}
+	return b[:0]
+}
+
 // count is how many values there are.
 func (t *values) count() uint32 { return uint32(len(t.indexes)) + t.plainCount }
 

@@ -193,6 +193,7 @@ func (a *app) convert(ctx context.Context, job config.Job, o convertOptions, pat
 			err = fmt.Errorf("close ledger: %w", cerr)
 		}
 	}()
+	a.limitHeap(job.Policies.Memory)
 	r := &pipeline.Runner{
 		Job: job, Inputs: found.inputs, Asked: paths,
 		Store:   &local.Store{Path: out, Now: a.sys.Now},

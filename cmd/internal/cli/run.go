@@ -88,6 +88,7 @@ func (a *app) runJob(ctx context.Context, f *config.File, job config.Job, option
 		}
 	}()
 	watch := a.newWatcher(job)
+	a.limitHeap(job.Policies.Memory)
 	p, err := a.prepare(f, job, l, slog.New(watch.handler()))
 	if err != nil {
 		watch.close()

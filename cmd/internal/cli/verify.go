@@ -68,6 +68,7 @@ func (a *app) verify(ctx context.Context, dir string, o verify.Options, asJSON b
 	if !asJSON {
 		o.Tell = a.tellFinding
 	}
+	a.limitHeap(0)
 	report, err := verify.Snapshot(ctx, dir, o)
 	if err != nil {
 		return err

@@ -1,0 +1,24 @@
+package cli
+
+import "runtime/debug"
+
+// Bounds of the heap from which on garbage is collected harder.
+const (
+	defaultHeap = 512 << 20
+	leastHeap   = 256 << 20
+)
+
+// limitHeap has garbage collected harder when the heap passes twice the memory (0
+// for the default)
+// that a job's buffers may have: only resources of many megabytes bring it there
+// (I8). GOMEMLIMIT in the environment takes precedence.
+func (a *app) limitHeap(memory int64) {
+	if _, set := a.sys.LookupEnv("GOMEMLIMIT"); set {
+		return
+	}
+	limit := int64(defaultHeap)
+	if memory > 0 {
+		limit = max(2*memory, leastHeap)
+	}
+	debug.SetMemoryLimit(limit)
+}
