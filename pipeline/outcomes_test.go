@@ -34,8 +34,10 @@ func TestF41ServerErrors(t *testing.T) {
 	w.Job.Policies.OnServerErrors = "warn"
 	m := w.run(t, Options{}).Manifest
 	want := []sinks.Outcome{
-		{Severity: "error", Code: "processing", Count: 2}, {Severity: "fatal", Code: "unknown", Count: 1},
-		{Severity: "information", Code: "informational", Count: 1}, {Severity: "warning", Code: "throttled", Count: 1},
+		{Severity: "error", Code: "processing", Count: 2},
+		{Severity: "fatal", Code: "unknown", Count: 1},
+		{Severity: "information", Code: "informational", Count: 1},
+		{Severity: "warning", Code: "throttled", Count: 1},
 	}
 	if d := cmp.Diff(want, m.Outcomes); d != "" {
 		t.Errorf("outcomes (-want +got):\n%s", d)
