@@ -307,11 +307,16 @@ func (x *execution) manifest(ctx context.Context, counts []sinks.TypeCount, deli
 			Mode: e.Mode, Level: e.Level, Group: e.Group, Types: p.Types, Since: timeOrNil(p.Since),
 			Elements: e.Elements, TypeFilters: e.TypeFilters, Ignored: p.Ignored, Fingerprint: p.Request,
 			Until: timeOrNil(e.Until), Patients: len(e.Patients), Extra: e.Extra, Lenient: e.Lenient, Post: e.Post,
+			OutputFormat: e.OutputFormat, IncludeAssociatedData: e.IncludeAssociatedData,
+			OrganizeOutputBy: e.OrganizeOutputBy, AllowPartialManifests: e.AllowPartialManifests,
 			Inputs: x.r.Asked, Adopted: p.Adopted, Reported: p.Reported,
 		},
 		Scopes:          p.Scopes,
 		TransactionTime: timeOrNil(run.TransactionTime), KickoffDate: timeOrNil(run.KickoffDate),
 		Types: counts, Files: []sinks.File{}, Schemas: map[string]map[string]string{}, Flue: x.r.Version,
+	}
+	if e.Mode == "bulk" && len(e.TypeFilters) > 0 {
+		m.Request.Unchecked = []string{"_typeFilter"}
 	}
 	if p.Kind == sinks.Delta {
 		m.BaseStarted = timeOrNil(p.BaseTime)
@@ -344,6 +349,7 @@ func (x *execution) manifest(ctx context.Context, counts []sinks.TypeCount, deli
 			x.warn("columns-left", "elements of "+rec.Type+" have no column of their own, there are too many", int64(v.Left))
 		}
 	}
+	x.warnSubsetted(deliveries)
 	x.keepSchemas(m)
 	m.Files = append(m.Files, more.files...)
 	m.Deletions, m.Lists = more.deletions, listCounts(deliveries, more.deletions)

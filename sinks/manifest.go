@@ -72,20 +72,27 @@ type Server struct {
 // Request is what the job asked for. Fingerprint binds the watermarks to it
 // (I2): server, level, group, patients, filters and elements, not the time.
 type Request struct {
-	Mode        string            `json:"mode"` // bulk | search | files
-	Level       string            `json:"level,omitempty"`
-	Group       string            `json:"group,omitempty"`
-	Types       []string          `json:"types,omitempty"`
-	Since       *time.Time        `json:"since,omitempty"`
-	Elements    []string          `json:"elements,omitempty"`
-	TypeFilters []string          `json:"typeFilters,omitempty"`
-	Until       *time.Time        `json:"until,omitempty"`
-	Patients    int               `json:"patients,omitempty"` // how many were named; never which (I7)
-	Extra       map[string]string `json:"extra,omitempty"`    // further parameters
-	Lenient     bool              `json:"lenient,omitempty"`
-	Post        bool              `json:"post,omitempty"`
-	Ignored     []string          `json:"ignored,omitempty"` // parameters that the server said it ignored
-	Fingerprint string            `json:"fingerprint"`
+	Mode                  string            `json:"mode"` // bulk | search | files
+	Level                 string            `json:"level,omitempty"`
+	Group                 string            `json:"group,omitempty"`
+	Types                 []string          `json:"types,omitempty"`
+	Since                 *time.Time        `json:"since,omitempty"`
+	Elements              []string          `json:"elements,omitempty"`
+	TypeFilters           []string          `json:"typeFilters,omitempty"`
+	Until                 *time.Time        `json:"until,omitempty"`
+	Patients              int               `json:"patients,omitempty"` // how many were named; never which (I7)
+	Extra                 map[string]string `json:"extra,omitempty"`    // further parameters
+	Lenient               bool              `json:"lenient,omitempty"`
+	Post                  bool              `json:"post,omitempty"`
+	OutputFormat          string            `json:"outputFormat,omitempty"`
+	IncludeAssociatedData []string          `json:"includeAssociatedData,omitempty"`
+	OrganizeOutputBy      string            `json:"organizeOutputBy,omitempty"`
+	AllowPartialManifests bool              `json:"allowPartialManifests,omitempty"`
+	Ignored               []string          `json:"ignored,omitempty"` // parameters that the server said it ignored
+	// Unchecked are parameters of which nobody can see in the data whether the
+	// server heeded them (P22).
+	Unchecked   []string `json:"unchecked,omitempty"`
+	Fingerprint string   `json:"fingerprint"`
 	// Adopted says that something else asked for the export; Reported is then the
 	// request as the server repeats it, without the values of its parameters, ""
 	// when it does not.

@@ -20,7 +20,7 @@ func exportObject() object[Export] {
 			sinceField(),
 			at("until", "bulk: only what changed before this instant.", instant(), func(e *Export) *time.Time { return &e.Until }),
 			at("elements", "Top-level elements to keep; resources come marked SUBSETTED.", list(elementName()), func(e *Export) *[]string { return &e.Elements }).or("whole resources"),
-			at("type_filters", "Searches that resources must match, as Type?query, unencoded.", list(typeFilter()), func(e *Export) *[]string { return &e.TypeFilters }),
+			at("type_filters", "Searches that resources must match, as Type?query, unencoded. Servers may ignore them without a word.", list(typeFilter()), func(e *Export) *[]string { return &e.TypeFilters }),
 			at("patients", "Ids of the patients to export; file:PATH stands for a file with one id a line.", list(patientID()), func(e *Export) *[]string { return &e.Patients }).or("all"),
 			at("include_associated_data", "bulk: sets of associated data, such as LatestProvenanceResources.", list(text("text", "", nil)), func(e *Export) *[]string { return &e.IncludeAssociatedData }),
 			at("organize_output_by", "bulk: resource type that the server shall organize its files by.", resourceType(), func(e *Export) *string { return &e.OrganizeOutputBy }),

@@ -114,6 +114,9 @@ func writeFacts(b *strings.Builder, m *sinks.Manifest, location string) {
 		fact("missing", "not granted: "+strings.Join(m.Scopes.Missing, " "))
 	}
 	writeLosses(fact, m.Types)
+	if len(m.Request.Unchecked) > 0 {
+		fact("unchecked", "whether the server heeded "+strings.Join(m.Request.Unchecked, ", ")+" cannot be seen in the data")
+	}
 	var outcomes []string
 	for _, o := range m.Outcomes {
 		outcomes = append(outcomes, fmt.Sprintf("%s %s/%s", number(o.Count), o.Severity, o.Code))
