@@ -48,6 +48,10 @@ type Options struct {
 	Full    bool      // ignore the watermarks: a new chain
 	Trigger string    // manual | schedule
 	Due     time.Time // when the schedule wanted it; zero by hand
+	// AdHoc says that a person asks for something else than the job does, this once:
+	// retention deletes nothing for it, since the job's own snapshots are no older
+	// versions of what it publishes.
+	AdHoc bool
 	// Detach leaves the export running at the server once it is accepted: the next
 	// run of the job fetches it (F24).
 	Detach bool

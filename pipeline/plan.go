@@ -48,6 +48,7 @@ type plan struct {
 	// was fetched again (P35).
 	Moved bool `json:"moved,omitempty"`
 
+	AdHoc    bool `json:"adHoc,omitempty"`    // see Options
 	Detached bool `json:"detached,omitempty"` // the export was left running at the server
 	// Adopted says that something else asked for the export. Trusted is a person's
 	// word that it was asked for as the job asks, Shown that the server says so, and

@@ -69,7 +69,7 @@ func expired(list []sinks.Snapshot, keep config.Retention, now time.Time) []stri
 // again.
 func (x *execution) retire(ctx context.Context) {
 	keep := x.r.Job.Retention
-	if keep == (config.Retention{}) {
+	if keep == (config.Retention{}) || x.plan.AdHoc {
 		return
 	}
 	if err := x.deleteExpired(ctx, keep); err != nil {

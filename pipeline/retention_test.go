@@ -151,6 +151,58 @@ func TestRetentionDeletesAfterPublication(t *testing.T) {
 	w.clean(t)
 }
 
+// TestRetentionSparesWhatAnAdHocRunReplaces: flags that ask for something else this
+// once let no snapshot of the job go, also when the run that they began is ended by
+// the job's next one.
+func TestRetentionSparesWhatAnAdHocRunReplaces(t *testing.T) {
+	for _, killed := range []bool{false, true} {
+		s := newExportServer(t)
+		s.population(1, 2, "Patient", "Observation")
+		w := newWorld(t, s)
+		w.Job.Retention = config.Retention{Keep: 1}
+		full := w.run(t, Options{}).Manifest
+		delta := w.run(t, Options{}).Manifest
+
+		job, output := w.Job, s.output
+		s.output = nil
+		s.population(1, 2, "Condition")
+		w.Job.Export.Types = []string{"Condition"}
+		if !killed {
+			if sum := w.run(t, Options{AdHoc: true}); len(sum.Deleted) > 0 || sum.Manifest.Kind != sinks.Full {
+				t.Errorf("a %s deleted %v", sum.Manifest.Kind, sum.Deleted)
+			}
+		} else {
+			r := w.open(t)
+			r.probe = func(step string) {
+				if step == "visible" {
+					_ = r.Ledger.Close() // nothing can be noted any more
+				}
+			}
+			if _, err := r.Run(t.Context(), Options{AdHoc: true}); err == nil {
+				t.Fatal("the run was noted")
+			}
+		}
+		side := w.latest(t)
+		if want := []string{full.Name, delta.Name, side.Name}; !slices.Equal(w.snapshots(t), want) {
+			t.Errorf("%v are left, want %v", w.snapshots(t), want)
+		}
+
+		w.Job, s.output = job, output
+		r := w.open(t)
+		r.probe = func(step string) {
+			if left := w.snapshots(t); step == "state kicked_off" && len(left) != 3 {
+				t.Errorf("%v are left before the job has published again", left)
+			}
+		}
+		sum, err := r.Run(t.Context(), Options{})
+		must(t, err)
+		if sum.Manifest.Kind != sinks.Full || len(sum.Deleted) != 3 {
+			t.Errorf("the job's next run is a %s that deleted %v", sum.Manifest.Kind, sum.Deleted)
+		}
+		must(t, r.Ledger.Close())
+	}
+}
+
 // TestRetentionThatFailsIsAWarning: the run is published all the same, and
 // nothing is deleted when it is not known what rests on what.
 func TestRetentionThatFailsIsAWarning(t *testing.T) {

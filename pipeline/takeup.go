@@ -67,9 +67,9 @@ func (r *Runner) takeUp(ctx context.Context, o Options, lock *ledger.Lock) (*exe
 			if override, err = r.override(ctx); err != nil {
 				return nil, nil, err
 			}
-			// Another request, or a full run in place of a delta, is still to be done,
-			// whatever was published.
-			same := m.Request.Fingerprint == r.request() && !(o.Full && m.Kind != sinks.Full)
+			// What another plan asks for, or a full run in place of a delta, is still to be
+			// done, whatever was published.
+			same := run.Fingerprint == planFingerprint(r.request(), r.Job, x.plan.Latest, x.plan.Override) && !(o.Full && m.Kind != sinks.Full)
 			if chosen == nil && i == 0 && !o.Fresh && same && r.now().Sub(run.Started) < r.resumeWithin(x.plan) {
 				chosen, done = x, m
 				chosen.resumed = true
@@ -218,11 +218,13 @@ func (r *Runner) decide(latest *sinks.Manifest, override *ledger.Override, o Opt
 	for _, s := range r.Sinks {
 		names = append(names, s.Name())
 	}
-	return decide(known{
+	p := decide(known{
 		Export: r.Job.Export, FullEvery: r.Job.Policies.FullEvery, Types: types, Sinks: names,
 		Request: r.request(),
 		Latest:  latest, Override: override, Full: o.Full, Now: now,
 	})
+	p.AdHoc = o.AdHoc
+	return p
 }
 
 // sweep removes what dead runs left in the spool and in the destination.

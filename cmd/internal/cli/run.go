@@ -31,6 +31,12 @@ point from which it can be resumed, the second one ends the program at once.
 that work at one for hours or weeks. The next run of the job, with the same flags, goes on
 with that export, as long as policies.detached_within allows (30 days).
 
+Flags that change the export (--type, --group, --since …) are for one run, but its snapshot
+is published like any other: latest points at it, so that readers of latest find what the flags
+asked for and nothing else until the next run, which is a full one where the snapshot lacks what
+the job asks for. Retention deletes nothing after such a run. For something that is needed again,
+write a job of its own.
+
 The summary goes to stdout. Progress goes to stderr: a live picture on a terminal, one
 JSON object a line elsewhere.`,
 		Example: `  flue run nightly
@@ -48,7 +54,7 @@ JSON object a line elsewhere.`,
 			if err != nil {
 				return err
 			}
-			if job.Export, err = export.apply(c, job.Export); err != nil {
+			if job.Export, options.AdHoc, err = export.apply(c, job.Export); err != nil {
 				return err
 			}
 			options.Trigger = "manual"

@@ -33,8 +33,8 @@ func (x *exportFlags) add(c *cobra.Command) {
 	f.BoolVar(&x.post, "post", false, "kick off with POST")
 }
 
-// apply returns the export with the flags that were given.
-func (x *exportFlags) apply(c *cobra.Command, e config.Export) (config.Export, error) {
+// apply returns the export with the flags that were given, and whether any was.
+func (x *exportFlags) apply(c *cobra.Command, e config.Export) (config.Export, bool, error) {
 	extra := maps.Clone(e.Extra)
 	if extra == nil {
 		extra = map[string]string{}
@@ -42,7 +42,7 @@ func (x *exportFlags) apply(c *cobra.Command, e config.Export) (config.Export, e
 	for _, p := range x.params {
 		name, value, ok := strings.Cut(p, "=")
 		if !ok || name == "" || value == "" {
-			return e, &usageError{message: "--param wants name=value"}
+			return e, false, &usageError{message: "--param wants name=value"}
 		}
 		extra[name] = value
 	}
@@ -67,7 +67,7 @@ func (x *exportFlags) apply(c *cobra.Command, e config.Export) (config.Export, e
 		}
 	}
 	if len(values) == 0 {
-		return e, nil
+		return e, false, nil
 	}
 	changed, err := e.With(values)
 	var all *config.Errors
@@ -76,10 +76,10 @@ func (x *exportFlags) apply(c *cobra.Command, e config.Export) (config.Export, e
 		key := first.Path
 		for _, k := range slices.Sorted(maps.Keys(flagOf)) {
 			if key == k || strings.HasPrefix(key, k+"[") || strings.HasPrefix(key, k+".") {
-				return e, &usageError{message: "--" + flagOf[k] + ": " + first.Message, hint: first.Hint()}
+				return e, false, &usageError{message: "--" + flagOf[k] + ": " + first.Message, hint: first.Hint()}
 			}
 		}
-		return e, &usageError{message: "flags: " + first.Message, hint: first.Hint()}
+		return e, false, &usageError{message: "flags: " + first.Message, hint: first.Hint()}
 	}
-	return changed, err
+	return changed, true, err
 }
