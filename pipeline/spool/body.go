@@ -7,7 +7,7 @@ import (
 	"os"
 
 	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
+	"github.com/klauspost/compress/s2"
 )
 
 // chunkFile is a file or a stretch of one that chunks are read from.
@@ -18,15 +18,13 @@ type chunkFile interface {
 
 // sentReader reads the bytes as sent from the data chunks of a file.
 type sentReader struct {
-	pools  *pools
 	file   chunkFile
 	at     int64
 	end    int64 // of the data chunks
 	stored []byte
 	plain  []byte
 	rest   []byte // of the chunk that is being read
-	unpack *zstd.Decoder
-	part   *Part // for the errors of a landed part; nil while landing
+	part   *Part  // for the errors of a landed part; nil while landing
 }
 
 // next is the content of the next chunk, io.EOF at the end. It is valid until
@@ -61,13 +59,10 @@ func (r *sentReader) chunk() ([]byte, error) {
 	if h.kind == rawChunk {
 		return r.stored, nil
 	}
-	if r.unpack == nil {
-		if r.unpack, err = r.pools.unpacker(); err != nil {
-			return nil, err
-		}
+	if n, err := s2.DecodedLen(r.stored); err != nil || n != h.plain {
+		return nil, errChunk
 	}
-	r.plain, err = r.unpack.DecodeAll(r.stored, r.plain[:0])
-	if err != nil || len(r.plain) != h.plain {
+	if r.plain, err = s2.Decode(r.plain[:cap(r.plain)], r.stored); err != nil {
 		return nil, errChunk
 	}
 	return r.plain, nil
@@ -113,18 +108,9 @@ func (r *sentReader) Close() error {
 	if r.file == nil {
 		return nil
 	}
-	r.release()
 	err := r.file.Close()
 	r.file, r.rest = nil, nil
 	return err
-}
-
-// release gives back what the reader has of the pools.
-func (r *sentReader) release() {
-	if r.unpack != nil {
-		r.pools.unpacks.Put(r.unpack)
-		r.unpack = nil
-	}
 }
 
 // gunzipReader unpacks gzip, in one or two layers.

@@ -11,7 +11,7 @@ import (
 // A part's file is a row of chunks, each with a checksum of its own, so that
 // after a crash the valid beginning can be told from a torn tail:
 //
-//	data…  the body: raw (gzip as sent) or packed (identity, as a zstd frame)
+//	data…  the body: raw (gzip as sent) or packed (identity, as an S2 block)
 //	index… 32 bytes for each line that is not blank
 //	trees  the columns of each type
 //	footer what Info says, and where the rest lies
@@ -25,7 +25,7 @@ type chunkKind byte
 
 const (
 	rawChunk    chunkKind = 'D'
-	packedChunk chunkKind = 'Z'
+	packedChunk chunkKind = 'S'
 	indexChunk  chunkKind = 'I'
 	treesChunk  chunkKind = 'T'
 	footerChunk chunkKind = 'F'

@@ -199,9 +199,7 @@ func (l *Landing) begin(ctx context.Context, s Source) error {
 
 // walkAgain gives the intake what an earlier process landed.
 func (l *Landing) walkAgain(ctx context.Context) error {
-	pools := &l.run.spool.pools
-	r := sentReader{pools: pools, file: l.file.File, end: l.size}
-	defer r.release()
+	r := sentReader{file: l.file.File, end: l.size}
 	for {
 		b, err := r.next()
 		switch {
@@ -213,7 +211,7 @@ func (l *Landing) walkAgain(ctx context.Context) error {
 		case err == nil && ctx.Err() != nil:
 			err = context.Cause(ctx)
 		case err == nil:
-			buf := pools.buffer()
+			buf := l.run.spool.pools.buffer()
 			err = l.walk(append(buf[:headerLen], b...))
 		}
 		if err != nil {

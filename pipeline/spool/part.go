@@ -133,7 +133,7 @@ func (p *Part) openSent() (io.ReadCloser, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open part: %w", err)
 	}
-	return &sentReader{pools: &p.spool.pools, file: f, end: p.foot.IndexAt, part: p}, nil
+	return &sentReader{file: f, end: p.foot.IndexAt, part: p}, nil
 }
 
 // trees returns the columns by type, as fhirjson.Tree.MarshalText wrote them.

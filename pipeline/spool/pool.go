@@ -2,44 +2,41 @@ package spool
 
 import (
 	"bufio"
-	"fmt"
 	"io"
 	"sync"
 
 	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
 
 	"github.com/flue-fhir/flue/internal/fhirjson"
 )
 
 // pools holds what landings and readers use again: fifty thousand small bodies
-// must not cost fifty thousand encoders.
+// must not cost fifty thousand buffers.
 type pools struct {
-	buffers  sync.Pool // *[]byte of headerLen+maxData bytes
-	readers  sync.Pool // *fhirjson.Reader, all of one spool's limit
-	peeks    sync.Pool // *bufio.Reader of peekSize
-	gunzips  sync.Pool // *gzip.Reader
-	unpacks  sync.Pool // *zstd.Decoder
-	packOnce sync.Once
-	pack     *zstd.Encoder
-	packErr  error
+	buffers sync.Pool // *[]byte of bufferLen bytes
+	readers sync.Pool // *fhirjson.Reader, all of one spool's limit
+	peeks   sync.Pool // *bufio.Reader of peekSize
+	gunzips sync.Pool // *gzip.Reader
 }
 
-// buffer returns headerLen+maxData bytes.
+// bufferLen is room for a chunk: packed, it may be longer than what it holds.
+const bufferLen = headerLen + maxData + maxData/1024
+
+// buffer returns bufferLen bytes.
 func (p *pools) buffer() []byte {
 	if b, ok := p.buffers.Get().(*[]byte); ok {
 		return *b
 	}
-	return make([]byte, headerLen+maxData)
+	return make([]byte, bufferLen)
 }
 
 // putBuffer takes back what buffer returned; a slice that has grown since is
 // left to the collector.
 func (p *pools) putBuffer(b []byte) {
-	if cap(b) != headerLen+maxData {
+	if cap(b) != bufferLen {
 		return
 	}
-	b = b[:headerLen+maxData]
+	b = b[:bufferLen]
 	p.buffers.Put(&b)
 }
 
@@ -71,29 +68,6 @@ func (p *pools) peek(r io.Reader) *bufio.Reader {
 func (p *pools) putPeek(b *bufio.Reader) {
 	b.Reset(nil)
 	p.peeks.Put(b)
-}
-
-// packer compresses identity bodies. One encoder serves all goroutines.
-func (p *pools) packer() (*zstd.Encoder, error) {
-	p.packOnce.Do(func() {
-		p.pack, p.packErr = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest),
-			zstd.WithWindowSize(maxData), zstd.WithEncoderCRC(false)) // chunks have their own
-	})
-	if p.packErr != nil {
-		return nil, fmt.Errorf("make encoder: %w", p.packErr)
-	}
-	return p.pack, nil
-}
-
-func (p *pools) unpacker() (*zstd.Decoder, error) {
-	if d, ok := p.unpacks.Get().(*zstd.Decoder); ok {
-		return d, nil
-	}
-	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(2*maxData))
-	if err != nil {
-		return nil, fmt.Errorf("make decoder: %w", err)
-	}
-	return d, nil
 }
 
 func (p *pools) gunzip(r io.Reader) (*gzip.Reader, error) {

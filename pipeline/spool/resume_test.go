@@ -222,7 +222,7 @@ func TestI5GarbageBehindThePrefix(t *testing.T) {
 	for name, partial := range map[string][]byte{
 		"Last":    last,
 		"Zeros":   append(bytes.Clone(file[:second]), make([]byte, 5_000)...),
-		"Noise":   append(bytes.Clone(file[:second]), bytes.Repeat([]byte("Zflu\x10\x00\x00\x00"), 1000)...),
+		"Noise":   append(bytes.Clone(file[:second]), bytes.Repeat([]byte("Sflu\x10\x00\x00\x00"), 1000)...),
 		"Flipped": flipped,
 	} {
 		t.Run(name, func(t *testing.T) {

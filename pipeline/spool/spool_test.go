@@ -228,6 +228,21 @@ func TestLand(t *testing.T) {
 	}
 }
 
+// TestIncompressible lands noise, of which no packing makes less: it comes back
+// as it was.
+func TestIncompressible(t *testing.T) {
+	noise := make([]byte, 3*maxData+100)
+	rng := rand.NewChaCha8([32]byte{1})
+	_, _ = rng.Read(noise) // never fails
+	noise[0] = 'x'         // no gzip
+	for _, body := range [][]byte{noise, noise[:maxData], noise[:1000]} {
+		p := land(t, newRun(t), "k", unknown, source(append(bytes.Clone(body), '\n')))
+		if !bytes.Equal(readAll(t, p.openSent), append(bytes.Clone(body), '\n')) {
+			t.Errorf("noise of %d bytes came back changed", len(body))
+		}
+	}
+}
+
 func TestPartIsThereOnlyAfterCommit(t *testing.T) {
 	for name, open := range map[string]func(testing.TB) *Run{"File": apartRun, "Shelf": newRun} {
 		t.Run(name, func(t *testing.T) {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+
+	"github.com/klauspost/compress/s2"
 )
 
 // roomStep is how many bytes are written between two looks at the free space.
@@ -78,13 +80,9 @@ func (l *Landing) chunk(use func(chunk []byte) error) error {
 		return use(l.buf)
 	}
 	pools := &l.run.spool.pools
-	pack, err := pools.packer()
-	if err != nil {
-		return err
-	}
 	packed := pools.buffer()
 	defer func() { pools.putBuffer(packed) }()
-	packed = pack.EncodeAll(l.buf[headerLen:], packed[:headerLen])
+	packed = packed[:headerLen+len(s2.Encode(packed[headerLen:], l.buf[headerLen:]))]
 	putHeader(packed, packedChunk, plain)
 	return use(packed)
 }
