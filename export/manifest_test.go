@@ -131,6 +131,25 @@ func TestP28WhatServersGetWrong(t *testing.T) {
 	}
 }
 
+// P32: each list's files need a token where the manifest says so, and where it says
+// nothing, or nothing readable, the token is sent as to the server itself.
+func TestP32FilesNeedATokenAsTheManifestSays(t *testing.T) {
+	for says, want := range map[string]bool{
+		`,"requiresAccessToken":true`: true, `,"requiresAccessToken":false`: false, `,"requiresAccessToken":"false"`: false, ``: true,
+	} {
+		m, err := finished(t, map[string]*answer{statusURL: reply(200, `{"transactionTime":"2025-01-01T00:00:00Z"`+says+`,
+			"output":[{"type":"Patient","url":"/f/1"}],"error":[{"url":"/f/2"}],"deleted":[{"url":"/f/3"}]}`)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range []File{m.Output[0], m.Error[0], m.Deleted[0]} {
+			if f.Token != want {
+				t.Errorf("%q: %s with token %v, want %v", says, f.URL, f.Token, want)
+			}
+		}
+	}
+}
+
 func TestP29LinkedManifests(t *testing.T) {
 	part := func(n int, rest string) *answer {
 		return reply(200, manifest(fmt.Sprintf(`,"output":[{"type":"Patient","url":"/f/%d"}],"error":[{"url":"/f/e"}]%s`, n, rest)))

@@ -166,3 +166,49 @@ func TestF48SubsettedNeverOverwritesFullData(t *testing.T) {
 		}
 	}
 }
+
+// P30: files without a type, in blocks of patients that headers lead: every line goes to
+// the files of its own type in each format, headers to none, and a resource that several
+// blocks repeat is published once.
+func TestP30BlocksOfPatients(t *testing.T) {
+	header := func(id string) string {
+		return `{"resourceType":"Parameters","parameter":[{"name":"header","valueReference":{"reference":"Patient/` + id + `"}}]}`
+	}
+	shared := resource("Organization", 1, "en")
+	s := newExportServer(t)
+	s.output = []exportFile{
+		{name: "1", count: -1, lines: []string{header("patient-0"), resource("Patient", 0, "en"), resource("Observation", 0, "en"), shared}},
+		{name: "2", count: -1, gzip: true, lines: []string{header("patient-0"), resource("Observation", 1, "en"), header("patient-1"), resource("Patient", 1, "en"), shared}},
+		{name: "3", count: -1, lines: []string{header("patient-2")}},
+	}
+	w := newWorld(t, s).withParquet()
+	w.Job.Export.Types = []string{"Patient", "Observation", "Organization"}
+	w.Job.Export.OrganizeOutputBy = "Patient"
+	m := w.run(t, Options{}).Manifest
+	want := []string{
+		resource("Observation", 0, "en"), resource("Observation", 1, "en"), shared, resource("Patient", 0, "en"), resource("Patient", 1, "en"),
+	}
+	slices.Sort(want)
+	if d := cmp.Diff(want, w.lines(t, "ndjson")); d != "" {
+		t.Errorf("published (-want +got):\n%s", d)
+	}
+	for _, typ := range []string{"Patient", "Observation", "Organization"} {
+		n := fileRows(m, "ndjson/"+typ+"/")
+		if n == 0 || fileRows(m, "parquet/"+typ+"/") != n {
+			t.Errorf("%s: %d lines and %d rows", typ, n, fileRows(m, "parquet/"+typ+"/"))
+		}
+	}
+	counts := []sinks.TypeCount{
+		{Type: "Observation", Delivered: 2, Published: 2, Complete: true},
+		{Type: "Organization", Delivered: 2, Published: 1, Superseded: 1, Complete: true},
+		{Type: "Patient", Delivered: 2, Published: 2, Complete: true},
+		{Type: untyped, Delivered: 4, Headers: 4, Complete: true},
+	}
+	if d := cmp.Diff(counts, m.Types); d != "" {
+		t.Errorf("counts (-want +got):\n%s", d)
+	}
+	if len(m.Watermarks) != 3 {
+		t.Errorf("watermarks %v, want those of three types", m.Watermarks)
+	}
+	w.verified(t)
+}
