@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -196,10 +197,9 @@ func decide(k known) plan {
 
 // onChain makes the plan a delta behind the snapshot latest.
 func (p *plan) onChain(latest *sinks.Manifest) {
-	p.Base, p.Previous = latest.Base, latest.Name
-	if latest.Kind == sinks.Full {
-		p.Base = latest.Name
-	}
+	// One without a base begins the chain: a full one, or a delta since a watermark
+	// that was set by hand while there was none.
+	p.Base, p.Previous = cmp.Or(latest.Base, latest.Name), latest.Name
 	p.BaseTime = chainStart(latest)
 	p.Earlier = maps.Clone(latest.Watermarks)
 }

@@ -17,7 +17,7 @@ import (
 var evening = time.Date(2025, 6, 30, 20, 0, 0, 0, time.UTC)
 
 // history makes snapshots, one a day, the last one today: "F" is a full one, "d"
-// a delta on it, "o" a delta that rests on nothing, "s" a full one of what changed
+// a delta on it, "o" a delta that begins a chain, "s" a full one of what changed
 // since a fixed time. They are called a, b, c …
 func history(kinds string) []sinks.Snapshot {
 	var list []sinks.Snapshot
@@ -29,6 +29,8 @@ func history(kinds string) []sinks.Snapshot {
 			base, s.Whole = s.Name, true
 		case 'd':
 			s.Base = base
+		case 'o':
+			base = s.Name
 		}
 		s.Latest = i == len(kinds)-1
 		list = append(list, s)
@@ -53,6 +55,7 @@ func TestRetention(t *testing.T) {
 		{"DaysOfADelta", "FddFd", 0, 3, ""},
 		{"EitherLimitKeeps", "FFFFF", 1, 4, "a"},
 		{"DeltaWithoutAChain", "FooF", 1, 0, "a b c"},
+		{"ChainWithoutAFull", "Fooddd", 1, 0, "b"},
 		{"ChangesDoNotPushOutTheWhole", "Fddo", 1, 0, ""},
 		{"PartOfItDoesNotPushOutTheWhole", "FFds", 1, 0, "a"},
 		{"OnlyParts", "sss", 1, 0, "a b"},
@@ -200,6 +203,24 @@ func TestRetentionSparesWhatAnAdHocRunReplaces(t *testing.T) {
 			t.Errorf("the job's next run is a %s that deleted %v", sum.Manifest.Kind, sum.Deleted)
 		}
 		must(t, r.Ledger.Close())
+	}
+}
+
+// TestRetentionKeepsAChainThatBeganByHand: deltas on a watermark that was set while
+// nothing was published rest on the first of them.
+func TestRetentionKeepsAChainThatBeganByHand(t *testing.T) {
+	s := newExportServer(t)
+	s.population(1, 2, "Patient", "Observation")
+	w := newWorld(t, s)
+	r := w.open(t)
+	must(t, r.SetWatermark(t.Context(), time.Now().Add(-time.Hour)))
+	must(t, r.Ledger.Close())
+	first := w.run(t, Options{}).Manifest
+	w.run(t, Options{})
+	w.Job.Retention = config.Retention{Keep: 1}
+	sum := w.run(t, Options{})
+	if m := sum.Manifest; m.Kind != sinks.Delta || m.Base != first.Name || len(sum.Deleted) > 0 {
+		t.Errorf("a %s on %q deleted %v, want a delta on %s and nothing deleted", m.Kind, m.Base, sum.Deleted, first.Name)
 	}
 }
 

@@ -25,7 +25,9 @@ type Manifest struct {
 	Run     string `json:"run"`
 	Name    string `json:"name"` // folder name below snapshots/
 	// Base is the name of the full snapshot that a delta rests on, Previous that
-	// of the snapshot before it on the chain. Both are empty for a full one.
+	// of the snapshot before it on the chain. Both are empty for a full one, and for
+	// a delta since a watermark that was set by hand while there was none: then the
+	// deltas after it have it as their base.
 	Base     string `json:"base,omitempty"`
 	Previous string `json:"previous,omitempty"`
 	// BaseStarted is when the full run that a delta rests on began: it says how

@@ -116,7 +116,7 @@ type FileWriter interface {
 type Snapshot struct {
 	Name      string
 	Run       string
-	Base      string // name of the full snapshot that a delta rests on; empty for a full one
+	Base      string // name of the snapshot at the beginning of its chain; empty for that one
 	Published time.Time
 	Latest    bool // latest points at it
 	Whole     bool // it is a full one of everything, whenever that changed

@@ -39,6 +39,10 @@ func (c *checker) chain(ctx context.Context) error {
 			}
 			break
 		}
+		if before.Name == m.Base {
+			fault = fmt.Sprintf("begins with the delta %s: its watermark was set by hand, and no full snapshot is under it", printable(before.Name))
+			break
+		}
 		if before.Base != m.Base {
 			fault = fmt.Sprintf("%s rests on another base", printable(before.Name))
 		}

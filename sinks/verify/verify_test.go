@@ -239,6 +239,9 @@ func TestChain(t *testing.T) {
 		{"itself", func(t *testing.T, _, _, second string) {
 			edit(t, second, func(m *sinks.Manifest) { m.Previous = m.Name })
 		}, "names a later one"},
+		{"a chain without a full one", func(t *testing.T, full, _, _ string) {
+			edit(t, full, func(m *sinks.Manifest) { m.Kind = sinks.Delta })
+		}, "no full snapshot is under it"},
 		{"a damaged one", func(t *testing.T, full, _, _ string) { write(t, filepath.Join(full, manifestName), []byte("{")) }, "read manifest"},
 		{"of another job", func(t *testing.T, full, _, _ string) {
 			edit(t, full, func(m *sinks.Manifest) { m.Job = "other" })
