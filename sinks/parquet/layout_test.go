@@ -201,6 +201,56 @@ func TestUnmappedIsAlwaysThere(t *testing.T) {
 	}
 }
 
+// TestBase64: it is text, and comes back with its spaces and its padding.
+func TestBase64(t *testing.T) {
+	_, dst := rows(t, "Binary",
+		`{"resourceType":"Binary","id":"a","contentType":"text/plain","data":"aGkgdGhl\ncmU = "}`,
+		`{"resourceType":"Binary","id":"b","contentType":"text/plain","data":"not base64!"}`)
+	const path = "parquet/Binary/part-00000.parquet"
+	wantColumn(t, dst, path, "data", "aGkgdGhl\ncmU = ", "not base64!")
+	if want := "optional byte_array field_id=-1 data (String);"; !strings.Contains(schemaText(open(t, dst, path)), want) {
+		t.Errorf("no %q in %s", want, schemaText(open(t, dst, path)))
+	}
+}
+
+// TestDeepExtensions: extensions of extensions have columns of their own, as deep
+// as they occur and no deeper.
+func TestDeepExtensions(t *testing.T) {
+	out, dst := rows(t, "Patient",
+		`{"resourceType":"Patient","extension":[{"url":"a","extension":[{"url":"b","valueDecimal":1.50},{"url":"c","extension":[{"url":"d","valueReference":{"reference":"Group/7"}}]}]}]}`,
+		`{"resourceType":"Patient","extension":[{"url":"e","valueCodeableConcept":{"coding":[{"code":"f"},{"code":"g"}]}}]}`)
+	const path = "parquet/Patient/part-00000.parquet"
+	wantColumn(t, dst, path, "extension.extension.__valueDecimal_numeric", "1500000", "NULL", "NULL")
+	wantColumn(t, dst, path, "extension.extension.extension.valueReference.__reference_id", "NULL", "7", "NULL")
+	wantColumn(t, dst, path, "extension.valueCodeableConcept.coding.code", "NULL", "f", "g")
+	for _, name := range []string{"extension.extension.extension.extension.url", "extension.valueString"} {
+		if hasColumn(open(t, dst, path), name) {
+			t.Errorf("there is a column %s", name)
+		}
+	}
+	if out.Losses != (sinks.Losses{}) {
+		t.Errorf("losses: %+v", out.Losses)
+	}
+}
+
+// TestNoEmptyStructs: objects and lists without a value make no column, which
+// engines could not read, and are kept all the same.
+func TestNoEmptyStructs(t *testing.T) {
+	out, dst := rows(t, "Observation",
+		`{"resourceType":"Observation","id":"a","subject":{},"category":[],"code":{"coding":[{}]},"_status":{},"component":[{"valueQuantity":{}}]}`)
+	r := open(t, dst, observation0)
+	for i := range r.MetaData().Schema.NumColumns() {
+		switch name := r.MetaData().Schema.Column(i).Path(); name {
+		case columnType, "id", columnUnmapped, columnRun:
+		default:
+			t.Errorf("there is a column %s", name)
+		}
+	}
+	if out.Losses.Unmapped == 0 {
+		t.Error("nothing is unmapped")
+	}
+}
+
 func TestStrings(t *testing.T) {
 	big := strings.Repeat("a long narrative ", 320_000) // 5 MB
 	_, dst := rows(t, "Basic",
@@ -224,6 +274,56 @@ func TestLimits(t *testing.T) {
 			t.Errorf("%+v: nothing is unmapped", s)
 		}
 	}
+}
+
+// TestPhysicalTypes: of all columns that the definitions know, down to the third
+// level, none has a type that an engine does not read (INT96, unsigned numbers),
+// and no group is empty.
+func TestPhysicalTypes(t *testing.T) {
+	for _, typ := range definition.Resources() {
+		doc, err := Define(typ, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wrong func(columns []Column)
+		wrong = func(columns []Column) {
+			for _, c := range columns {
+				switch c.Type {
+				case "string", "integer", "boolean", "timestamp", "decimal(32,6)":
+				case "struct":
+					if len(c.Columns) == 0 {
+						t.Errorf("%s: %s is empty", typ, c.FHIRPath)
+					}
+					wrong(c.Columns)
+				default:
+					t.Errorf("%s: %s is a %q", typ, c.FHIRPath, c.Type)
+				}
+			}
+		}
+		wrong(doc.Columns)
+		out, dst := roundTrip(t, &Sink{}, sinks.Input{Type: typ, Run: "r", Earlier: everyColumn(typ)})
+		s := open(t, dst, out.Files[0].Path).MetaData().Schema
+		for i := range s.NumColumns() {
+			switch c := s.Column(i); c.PhysicalType().String() {
+			case "BYTE_ARRAY", "INT32", "INT64", "BOOLEAN", "FIXED_LEN_BYTE_ARRAY":
+				if strings.Contains(c.LogicalType().String(), "Unsigned") || strings.Contains(c.LogicalType().String(), "isSigned=false") {
+					t.Errorf("%s: %s is unsigned", typ, c.Path())
+				}
+			default:
+				t.Errorf("%s: %s is an %s", typ, c.Path(), c.PhysicalType())
+			}
+		}
+	}
+}
+
+// everyColumn is the record of the columns that a type can have by its
+// definition, down to the third level.
+func everyColumn(typ string) []byte {
+	var b strings.Builder
+	b.WriteString(typ + "{")
+	defineFields(&b, definition.Type(typ), 3, true)
+	b.WriteString("}")
+	return []byte(b.String())
 }
 
 // TestNoCollidingNames: no two columns of a struct of any type are equal when

@@ -123,6 +123,31 @@ func (a author) anything() string {
 	}).Draw(a.t, "anything")
 }
 
+// TestEveryType: resources of each type, valid ones and others, rebuild exactly,
+// also when they are sorted.
+func TestEveryType(t *testing.T) {
+	const each = 8
+	types := definition.Resources()
+	if len(types) != 146 {
+		t.Errorf("%d types, want 146", len(types))
+	}
+	for i, typ := range types {
+		var valid, wrong []string
+		for k := range each {
+			draw := func(wrong bool) string {
+				return rapid.Custom(func(r *rapid.T) string { return author{t: r, wrong: wrong}.resource(typ) }).Example(i*each + k)
+			}
+			valid, wrong = append(valid, draw(false)), append(wrong, draw(true))
+		}
+		s := &Sink{Sort: []string{Delivery, Patient}[i%2]}
+		out, _ := roundTrip(t, s, newInput(t, typ, text(valid...)))
+		if out.Losses.Unmapped > 0 {
+			t.Errorf("%s: %d values of valid resources are unmapped", typ, out.Losses.Unmapped)
+		}
+		roundTrip(t, s, newInput(t, typ, text(append(valid, wrong...)...)))
+	}
+}
+
 // TestRandomResources: whatever the definitions allow, and much that they do
 // not, rebuilds exactly.
 func TestRandomResources(t *testing.T) {

@@ -101,6 +101,34 @@ func TestDuckDB(t *testing.T) {
 	}
 }
 
+// TestSpark also reads the folder without any statement: _schema.json is passed
+// over.
+func TestSpark(t *testing.T) {
+	python := os.Getenv("FLUE_TEST_SPARK")
+	if python == "" {
+		t.Skip("FLUE_TEST_SPARK is not set: the test needs a Python with pyspark")
+	}
+	folder, doc := snapshot(t)
+	script, err := Script(Spark, doc, Options{Folder: folder})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := output(t, script+`SELECT concat_ws('|', count(*), sum(valueQuantity.__value_numeric), date_format(max(__issued_end), 'yyyy-MM-dd HH:mm:ss.SSSSSS'),
+		split_part(min(category[0].text), char(10), 1), count(hasMember[0].__reference_id)) FROM `+"`Observation`;", python, "-c", `
+import sys
+from pyspark.sql import SparkSession
+s = (SparkSession.builder.master("local[1]").config("spark.sql.session.timeZone", "UTC").config("spark.ui.enabled", "false")
+    .config("spark.sql.warehouse.dir", sys.argv[1]).getOrCreate())
+for statement in sys.stdin.read().split(";\n"):
+    rows = s.sql(statement.rstrip(";")).collect()
+assert s.read.parquet(sys.argv[2]).count() == 20
+print(rows[0][0])
+`, t.TempDir(), filepath.Join(folder, "Observation"))
+	if got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
 func TestPostgres(t *testing.T) {
 	database := os.Getenv("FLUE_TEST_POSTGRES")
 	if database == "" {
