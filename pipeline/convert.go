@@ -214,8 +214,9 @@ func (c *converter) make(ctx context.Context, typ, input string, parts []*spool.
 		}
 		sel, err := c.x.spool.Select(ctx, typ, parts, spool.SelectOptions{
 			Memory: memory,
-			// A server's files are what it holds; its pages repeat what they like (F53).
-			KeepUndated: c.x.r.Job.Export.Mode != "search",
+			// A server's files are what it holds; its pages repeat what they like (F53),
+			// and so do the blocks of files that are organized by a resource (P30).
+			KeepUndated: c.x.r.Job.Export.Mode != "search" && !organized(parts),
 		})
 		c.budget.give(memory)
 		if err != nil {
@@ -237,6 +238,12 @@ func (c *converter) make(ctx context.Context, typ, input string, parts []*spool.
 		group.Go(func() error { return c.sink(gctx, s, in, base, bytes, keys) })
 	}
 	return group.Wait()
+}
+
+// organized reports whether headers stand among the lines: the files consist of
+// blocks, and each may repeat what others have too.
+func organized(parts []*spool.Part) bool {
+	return slices.ContainsFunc(parts, func(p *spool.Part) bool { return p.Info().Headers > 0 })
 }
 
 // sink converts by one sink and records the files, which are closed and durable

@@ -41,6 +41,8 @@ type exportServer struct {
 	block   chan struct{}  // files wait for it
 	bad     int            // statuses 500 that the next file requests answer
 	last    string         // file that is sent when all others have been asked for
+	// organized is the type that the manifest says the files are organized by.
+	organized string
 
 	kickoffs  int // accepted
 	asked     []url.Values
@@ -59,6 +61,8 @@ type exportFile struct {
 	count  int // -1: not told; 0: counted
 	gzip   bool
 	noETag bool
+	// continues is the name of the file where the last block goes on.
+	continues string
 	// endless ends the body with the connection and by nothing else.
 	endless bool
 }
@@ -169,21 +173,28 @@ func (s *exportServer) status(w http.ResponseWriter, number string) {
 	}
 	s.manifests++
 	type entry struct {
-		Type  string `json:"type,omitempty"`
-		URL   string `json:"url"`
-		Count *int   `json:"count,omitempty"`
+		Type      string `json:"type,omitempty"`
+		URL       string `json:"url"`
+		Count     *int   `json:"count,omitempty"`
+		Continues string `json:"continuesInFile,omitempty"`
+	}
+	link := func(name string) string {
+		link := fmt.Sprintf("%s/files/%d/%s", s.URL, n, name)
+		if s.rename {
+			link = fmt.Sprintf("%s/files/%d/%d/%s", s.URL, n, s.manifests, name)
+		}
+		if s.fresh {
+			link += fmt.Sprintf("?sig=%d", s.manifests)
+		}
+		return link
 	}
 	list := func(files []exportFile) []entry {
 		out := []entry{}
 		for _, f := range files {
-			link := fmt.Sprintf("%s/files/%d/%s", s.URL, n, f.name)
-			if s.rename {
-				link = fmt.Sprintf("%s/files/%d/%d/%s", s.URL, n, s.manifests, f.name)
+			e := entry{Type: f.typ, URL: link(f.name)}
+			if f.continues != "" {
+				e.Continues = link(f.continues)
 			}
-			if s.fresh {
-				link += fmt.Sprintf("?sig=%d", s.manifests)
-			}
-			e := entry{Type: f.typ, URL: link}
 			if f.count >= 0 {
 				count := f.count
 				if count == 0 {
@@ -202,7 +213,8 @@ func (s *exportServer) status(w http.ResponseWriter, number string) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(map[string]any{
-		"transactionTime": s.tx.Format(time.RFC3339), "request": s.URL + "/fhir/" + cmp.Or(s.says, "$export"), "requiresAccessToken": true,
+		"outputOrganizedBy": s.organized,
+		"transactionTime":   s.tx.Format(time.RFC3339), "request": s.URL + "/fhir/" + cmp.Or(s.says, "$export"), "requiresAccessToken": true,
 		"output": list(s.output), "error": list(s.errors), "deleted": list(s.deleted),
 	})
 }
