@@ -69,7 +69,7 @@ func (a *Adoption) among(runs []ledger.Run) error {
 // adopt makes the run that is about to begin one that waits for the export. What it
 // is to publish is known when the server repeats the request.
 func (r *Runner) adopt(a *Adoption, run *ledger.Run, latest *sinks.Manifest) {
-	p := r.decide(latest, nil, Options{Full: true}, r.Job.Export.Types, r.now())
+	p := r.decide(ground{latest: latest}, Options{Full: true}, r.Job.Export.Types, r.now())
 	p.Adopted, p.Trusted = true, a.Trust
 	run.Kind, run.Plan = string(p.Kind), p.encode()
 	run.StatusURL, run.KickoffDate = a.StatusURL, a.KickedOff
@@ -91,10 +91,10 @@ func (x *execution) recognize(ctx context.Context, m *export.Manifest) error {
 	case x.latest != nil && x.latest.TransactionTime != nil && m.TransactionTime.Before(*x.latest.TransactionTime):
 		return x.disown(ctx, "it is older than the latest snapshot of the job", "run the job instead")
 	}
-	full := x.r.decide(x.latest, nil, Options{Full: true}, x.plan.Types, x.run.Started)
+	full := x.r.decide(ground{latest: x.latest}, Options{Full: true}, x.plan.Types, x.run.Started)
 	p := full
 	if said.Known && !said.Since.Equal(full.Since.Truncate(time.Millisecond)) {
-		p = x.r.decide(x.latest, nil, Options{}, x.plan.Types, x.run.Started)
+		p = x.r.decide(ground{latest: x.latest, gone: x.gone}, Options{}, x.plan.Types, x.run.Started)
 		if p.Kind != sinks.Delta || said.Since.IsZero() || said.Since.After(p.Since) {
 			return x.disown(ctx, "it asks for changes since an instant that no snapshot of the job reaches up to",
 				"run the job instead: what changed before would be missing")

@@ -34,7 +34,7 @@ func (x *execution) authorize(ctx context.Context) error {
 	}
 	if !started {
 		asked := slices.DeleteFunc(slices.Clone(x.r.Job.Export.Types), func(t string) bool { return slices.Contains(missing, t) })
-		x.plan = x.r.decide(x.latest, x.over, x.o, asked, x.r.now())
+		x.plan = x.r.decide(x.ground, x.o, asked, x.r.now())
 		x.plan.NotGranted = missing
 		if x.r.Job.Export.Mode == "search" {
 			x.plan.Params = searchParams(capability, asked)

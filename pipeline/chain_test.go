@@ -1,7 +1,11 @@
 package pipeline
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -33,6 +37,41 @@ func TestI2ErrorsAndNothingElse(t *testing.T) {
 	}
 	if d := cmp.Diff(full.Watermarks, delta.Watermarks); d != "" {
 		t.Errorf("watermarks moved (-before +after):\n%s", d)
+	}
+}
+
+// A delta rests on every snapshot of its chain: where one is gone, the next run is
+// full, and a delta that was begun before is not taken up again.
+func TestChainWithAGap(t *testing.T) {
+	for at, name := range []string{"base", "between"} {
+		for _, resumed := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s resumed=%t", name, resumed), func(t *testing.T) {
+				s := newExportServer(t)
+				s.population(1, 2, "Patient", "Observation")
+				w := newWorld(t, s)
+				chain := []*sinks.Manifest{w.run(t, Options{}).Manifest, w.run(t, Options{}).Manifest, w.run(t, Options{}).Manifest}
+				if resumed {
+					s.bad = 1000
+					w.fails(t, Options{})
+					s.mu.Lock()
+					s.bad = 0
+					s.mu.Unlock()
+				}
+				must(t, os.RemoveAll(filepath.Join(w.Dir, "out", "nightly", "snapshots", chain[at].Name)))
+				r := w.open(t)
+				marks, err := r.Watermarks(t.Context())
+				if err != nil || !strings.Contains(marks.Next, chain[at].Name) {
+					t.Errorf("the next run is %q (%v), want full, and why", marks.Next, err)
+				}
+				must(t, r.Ledger.Close())
+				if m := w.run(t, Options{}).Manifest; m.Kind != sinks.Full || m.Base != "" {
+					t.Errorf("a %s was published on %q", m.Kind, m.Base)
+				}
+				if m := w.run(t, Options{}).Manifest; m.Kind != sinks.Delta {
+					t.Errorf("the run after it is %s, want delta", m.Kind)
+				}
+			})
+		}
 	}
 }
 

@@ -48,16 +48,11 @@ func (r *Runner) Check(ctx context.Context, each func(Finding)) {
 	err = r.Spool.Check(ctx)
 	each(Finding{"spool", "can be written and has room", err})
 
-	latest, err := r.Store.Latest(ctx, r.Job.Name)
-	if err != nil {
-		each(Finding{"plan", "", fmt.Errorf("read latest snapshot: %w", err)})
-		return
-	}
-	override, err := r.override(ctx)
+	g, err := r.ground(ctx)
 	if err != nil {
 		each(Finding{"plan", "", err})
 		return
 	}
 	types := slices.DeleteFunc(slices.Clone(r.Job.Export.Types), func(t string) bool { return slices.Contains(missing, t) })
-	each(Finding{"plan", r.decide(latest, override, Options{}, types, r.now()).describe(), nil})
+	each(Finding{"plan", r.decide(g, Options{}, types, r.now()).describe(), nil})
 }

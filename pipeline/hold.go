@@ -36,11 +36,7 @@ func (x *execution) unmoved(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read latest snapshot: %w", err)
 	}
-	name := ""
-	if latest != nil {
-		name = latest.Name
-	}
-	if name == x.plan.Latest {
+	if (ground{latest: latest}).name() == x.plan.Latest {
 		return nil
 	}
 	return &Failure{

@@ -84,6 +84,7 @@ type known struct {
 	Types     []string      // asked for, after what was not granted is left out; nil: all
 	Sinks     []string      // names, of the job
 	Latest    *sinks.Manifest
+	Gone      string // a snapshot that Latest rests on and that is not there
 	Override  *ledger.Override
 	Full      bool // a person wants a full run
 	Now       time.Time
@@ -137,7 +138,7 @@ func decide(k known) plan {
 		p.Kind, p.Since = sinks.Delta, k.Override.Mark
 		p.Reason = "the watermark was set by hand"
 		p.BaseTime = time.Time{}
-		if same && k.lacking() == "" {
+		if same && k.lacking() == "" && k.Gone == "" {
 			p.onChain(k.Latest)
 		}
 		return p
@@ -149,6 +150,9 @@ func decide(k known) plan {
 		return p
 	case k.lacking() != "":
 		p.Reason = "the last snapshot has no " + k.lacking()
+		return p
+	case k.Gone != "":
+		p.Reason = "snapshot " + k.Gone + ", which the last one rests on, is gone"
 		return p
 	}
 

@@ -78,6 +78,8 @@ func TestI2Decide(t *testing.T) {
 		{"a sink that the chain lacks", known{Export: last, Types: types, Sinks: []string{"ndjson", "parquet"}, Latest: madeBy(snapshot(sinks.Delta, both), "ndjson")}, sinks.Full, time.Time{}, ""},
 		{"a sink less than the chain has", known{Export: last, Types: types, Sinks: []string{"parquet"}, Latest: madeBy(snapshot(sinks.Delta, both), "ndjson", "parquet")}, sinks.Delta, older, "base"},
 		{"set by hand, a sink that the chain lacks", known{Export: last, Types: types, Sinks: []string{"parquet"}, Latest: madeBy(snapshot(sinks.Full, both), "ndjson"), Override: &ledger.Override{Mark: old}}, sinks.Delta, old, ""},
+		{"a chain with a gap", known{Export: last, Types: types, Latest: snapshot(sinks.Delta, both), Gone: "base"}, sinks.Full, time.Time{}, ""},
+		{"set by hand on a chain with a gap", known{Export: last, Types: types, Latest: snapshot(sinks.Delta, both), Gone: "base", Override: &ledger.Override{Mark: old}}, sinks.Delta, old, ""},
 		{"a watermark in the future", known{Export: last, Types: types[:1], Latest: snapshot(sinks.Delta, marks("Patient", noon.Add(time.Hour)))}, sinks.Full, time.Time{}, ""},
 		{"a chain from the future", known{Export: last, Types: types[:1], Latest: begun(snapshot(sinks.Full, both), noon.Add(day))}, sinks.Full, time.Time{}, ""},
 		{"all types, not whole", known{Export: last, Latest: snapshot(sinks.Full, both)}, sinks.Full, time.Time{}, ""},

@@ -85,8 +85,7 @@ type execution struct {
 	r       *Runner
 	o       Options
 	id      string // of the run, for goroutines that run beside update
-	latest  *sinks.Manifest
-	over    *ledger.Override
+	ground
 	resumed bool
 	began   time.Time // of this try
 

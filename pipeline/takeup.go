@@ -28,11 +28,7 @@ const (
 // others is cleaned up. When the run to go on with turns out to be published,
 // its manifest is returned: only the note of it was missing. The job is locked.
 func (r *Runner) takeUp(ctx context.Context, o Options, lock *ledger.Lock) (*execution, *sinks.Manifest, error) {
-	latest, err := r.Store.Latest(ctx, r.Job.Name)
-	if err != nil {
-		return nil, nil, fmt.Errorf("read latest snapshot: %w", err)
-	}
-	override, err := r.override(ctx)
+	g, err := r.ground(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -61,10 +57,7 @@ func (r *Runner) takeUp(ctx context.Context, o Options, lock *ledger.Lock) (*exe
 			if err := x.finish(ctx, m); err != nil {
 				return nil, nil, err
 			}
-			if latest, err = r.Store.Latest(ctx, r.Job.Name); err != nil {
-				return nil, nil, fmt.Errorf("read latest snapshot: %w", err)
-			}
-			if override, err = r.override(ctx); err != nil {
+			if g, err = r.ground(ctx); err != nil {
 				return nil, nil, err
 			}
 			// What another plan asks for, or a full run in place of a delta, is still to be
@@ -77,7 +70,7 @@ func (r *Runner) takeUp(ctx context.Context, o Options, lock *ledger.Lock) (*exe
 			continue
 		}
 		if chosen == nil && i == 0 {
-			why := x.unfit(latest, override)
+			why := x.unfit(g)
 			if why == "" {
 				if _, err = decodePlan(run.Plan); err != nil {
 					return nil, nil, err
@@ -102,7 +95,7 @@ func (r *Runner) takeUp(ctx context.Context, o Options, lock *ledger.Lock) (*exe
 	}
 
 	if chosen == nil {
-		run, err := r.begin(ctx, o, latest, override)
+		run, err := r.begin(ctx, o, g)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -125,7 +118,7 @@ func (r *Runner) takeUp(ctx context.Context, o Options, lock *ledger.Lock) (*exe
 		}
 		chosen.obs.event(Event{Kind: "resume", Text: "taking up run " + chosen.run.ID + " again, which was " + string(chosen.run.Phase)})
 	}
-	chosen.latest, chosen.over = latest, override
+	chosen.ground = g
 	if err := lock.Tell(chosen.run.ID); err != nil {
 		return chosen, nil, err
 	}
@@ -135,7 +128,7 @@ func (r *Runner) takeUp(ctx context.Context, o Options, lock *ledger.Lock) (*exe
 }
 
 // unfit says why a failed or crashed run is not taken up again; "" when it is.
-func (x *execution) unfit(latest *sinks.Manifest, override *ledger.Override) string {
+func (x *execution) unfit(g ground) string {
 	r, run, o := x.r, x.run, x.o
 	age := r.now().Sub(run.Started)
 	limit := r.Job.Policies.MaxDuration
@@ -146,7 +139,7 @@ func (x *execution) unfit(latest *sinks.Manifest, override *ledger.Override) str
 		return "a full run was asked for"
 	case run.CancelRequested:
 		return "it was cancelled"
-	case run.Fingerprint != r.planFingerprint(latest, override):
+	case run.Fingerprint != r.planFingerprint(g), run.Kind == string(sinks.Delta) && g.gone != "":
 		return "the job or what it rests on has changed"
 	case age < 0:
 		return "it began in the future: a clock was changed"
@@ -175,45 +168,29 @@ func (r *Runner) resumeWithin(p plan) time.Duration {
 	return defaultResumeWithin
 }
 
-func (r *Runner) override(ctx context.Context) (*ledger.Override, error) {
-	o, ok, err := r.Ledger.Override(ctx, r.Job.Name)
-	if err != nil || !ok {
-		return nil, err
-	}
-	return &o, nil
-}
-
-func (r *Runner) planFingerprint(latest *sinks.Manifest, override *ledger.Override) string {
-	name := ""
-	if latest != nil {
-		name = latest.Name
-	}
-	var made time.Time
-	if override != nil {
-		made = override.Made
-	}
-	return planFingerprint(r.request(), r.Job, name, made)
+func (r *Runner) planFingerprint(g ground) string {
+	return planFingerprint(r.request(), r.Job, g.name(), g.made())
 }
 
 // begin records a new run.
-func (r *Runner) begin(ctx context.Context, o Options, latest *sinks.Manifest, override *ledger.Override) (ledger.Run, error) {
+func (r *Runner) begin(ctx context.Context, o Options, g ground) (ledger.Run, error) {
 	now := r.now()
 	trigger := o.Trigger
 	if trigger == "" {
 		trigger = "manual"
 	}
-	p := r.decide(latest, override, o, r.Job.Export.Types, now)
+	p := r.decide(g, o, r.Job.Export.Types, now)
 	begun := ledger.Run{
-		ID: ledger.NewID(now), Job: r.Job.Name, Fingerprint: r.planFingerprint(latest, override),
+		ID: ledger.NewID(now), Job: r.Job.Name, Fingerprint: r.planFingerprint(g),
 		Kind: string(p.Kind), Plan: p.encode(), Trigger: trigger, Due: o.Due, Started: now, Stats: "{}",
 	}
 	if o.Adopt != nil {
-		r.adopt(o.Adopt, &begun, latest)
+		r.adopt(o.Adopt, &begun, g.latest)
 	}
 	return r.Ledger.Begin(ctx, begun)
 }
 
-func (r *Runner) decide(latest *sinks.Manifest, override *ledger.Override, o Options, types []string, now time.Time) plan {
+func (r *Runner) decide(g ground, o Options, types []string, now time.Time) plan {
 	names := make([]string, 0, len(r.Sinks))
 	for _, s := range r.Sinks {
 		names = append(names, s.Name())
@@ -221,7 +198,7 @@ func (r *Runner) decide(latest *sinks.Manifest, override *ledger.Override, o Opt
 	p := decide(known{
 		Export: r.Job.Export, FullEvery: r.Job.Policies.FullEvery, Types: types, Sinks: names,
 		Request: r.request(),
-		Latest:  latest, Override: override, Full: o.Full, Now: now,
+		Latest:  g.latest, Gone: g.gone, Override: g.override, Full: o.Full, Now: now,
 	})
 	p.AdHoc = o.AdHoc
 	return p

@@ -17,22 +17,18 @@ type Watermarks struct {
 // Watermarks reads the watermarks of the job's latest snapshot (I2) and the
 // override for its next run.
 func (r *Runner) Watermarks(ctx context.Context) (Watermarks, error) {
-	m, err := r.Store.Latest(ctx, r.Job.Name)
-	if err != nil {
-		return Watermarks{}, fmt.Errorf("read latest snapshot: %w", err)
-	}
-	var w Watermarks
-	if m != nil {
-		w.Snapshot, w.Marks = m.Name, m.Watermarks
-	}
-	o, err := r.override(ctx)
+	g, err := r.ground(ctx)
 	if err != nil {
 		return Watermarks{}, err
 	}
-	if o != nil {
+	var w Watermarks
+	if m := g.latest; m != nil {
+		w.Snapshot, w.Marks = m.Name, m.Watermarks
+	}
+	if o := g.override; o != nil {
 		w.Override = &o.Mark
 	}
-	w.Next = r.decide(m, o, Options{}, r.Job.Export.Types, r.now()).describe()
+	w.Next = r.decide(g, Options{}, r.Job.Export.Types, r.now()).describe()
 	return w, nil
 }
 

@@ -148,6 +148,9 @@ type Store interface {
 	// Sweep removes stagings of the job other than that of the run to keep, and
 	// what a crash left of deleted snapshots.
 	Sweep(ctx context.Context, job, keepRun string) error
+	// Snapshot is the manifest of a published snapshot of the job; nil without
+	// error when there is none of that name.
+	Snapshot(ctx context.Context, job, name string) (*Manifest, error)
 	// Snapshots lists the published snapshots of the job, the oldest first.
 	Snapshots(ctx context.Context, job string) ([]Snapshot, error)
 	// Delete removes a published snapshot for good. It vanishes whole, by one

@@ -35,6 +35,12 @@ func (s *storeTest) snapshots(t *testing.T) {
 	if len(list) != 2 || list[0] != want[0] || list[1] != want[1] {
 		t.Errorf("Snapshots returned\n%+v\nwant\n%+v", list, want)
 	}
+	if m, err := s.store.Snapshot(t.Context(), "job", delta.Name); err != nil || m == nil || m.Run != "r1" || m.Base != full.Name {
+		t.Errorf("Snapshot returned %+v, %v, want that of r1", m, err)
+	}
+	if m, err := s.store.Snapshot(t.Context(), "other", delta.Name); err != nil || m != nil {
+		t.Errorf("Snapshot returned %+v, %v for one of another job", m, err)
+	}
 }
 
 func (s *storeTest) delete(t *testing.T) {

@@ -423,6 +423,9 @@ func (s *storeTest) hostile(t *testing.T) {
 		if _, err := s.store.Published(ctx, "job", name); err == nil {
 			t.Errorf("Published took the run %q", name)
 		}
+		if _, err := s.store.Snapshot(ctx, "job", name); err == nil {
+			t.Errorf("Snapshot took the name %q", name)
+		}
 		if _, err := s.store.Snapshots(ctx, name); err == nil {
 			t.Errorf("Snapshots took the job %q", name)
 		}

@@ -87,6 +87,22 @@ func (s *Store) latest(ctx context.Context, job string) (string, error) {
 	return filepath.Base(target), nil
 }
 
+// Snapshot reads the manifest of a published snapshot, nil when there is none of
+// that name.
+func (s *Store) Snapshot(ctx context.Context, job, name string) (*sinks.Manifest, error) {
+	if err := s.check(ctx, job); err != nil {
+		return nil, err
+	}
+	if err := checkName("snapshot", name); err != nil {
+		return nil, err
+	}
+	m, err := s.read(job, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return m, err
+}
+
 // Published finds the snapshot of a run, nil when there is none.
 func (s *Store) Published(ctx context.Context, job, run string) (*sinks.Manifest, error) {
 	if err := s.check(ctx, job, run); err != nil {
