@@ -54,7 +54,7 @@ func (a *Adoption) among(runs []ledger.Run) error {
 		case own && run.State.Terminal():
 			return &Failure{Text: "the export was that of run " + run.ID + ", which is " + string(run.State), Kind: classUsage}
 		case own && i == 0 || run.State.Terminal():
-		case !own && run.State == Failed && !resumable(run.Class):
+		case !own && run.State == Failed && !resumable(run):
 		default:
 			return &Failure{
 				Text:   "run " + run.ID + " of the job is not over",

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/flue-fhir/flue/export/search"
+	"github.com/flue-fhir/flue/pipeline/ledger"
 )
 
 // The classes of errors; each leads to an exit code. An error without a class
@@ -75,10 +76,19 @@ func hintOf(err error) string {
 	return ""
 }
 
-// resumable reports whether a run that failed with the class may be taken up
-// again. A refused token is among them: a person mends the registration, and the
-// export at the server is worth keeping; resume_within ends it in any case.
-func resumable(class string) bool { return class == "" || class == classAuth }
+// resumable reports whether a run that failed may be taken up again: for a reason
+// that may pass, or one that a person mends while what the server has done for the
+// run is worth keeping, a refused token or a variable that was not set.
+// resume_within ends it in any case.
+func resumable(run ledger.Run) bool {
+	switch run.Class {
+	case "", classAuth:
+		return true
+	case classUsage:
+		return run.StatusURL != "" || run.Listed && !run.KickoffDate.IsZero()
+	}
+	return false
+}
 
 // retryable reports whether the step that failed may be tried again at once.
 func retryable(ctx context.Context, err error) bool {

@@ -82,9 +82,9 @@ func (s *Summary) fail(err error) *Summary {
 
 // execution is one try of a run, by this process.
 type execution struct {
-	r       *Runner
-	o       Options
-	id      string // of the run, for goroutines that run beside update
+	r  *Runner
+	o  Options
+	id string // of the run, for goroutines that run beside update
 	ground
 	resumed bool
 	began   time.Time // of this try
@@ -379,7 +379,7 @@ func (x *execution) settle(ctx context.Context, err error) {
 		return
 	}
 	x.obs.enter(Failed)
-	if !resumable(class) {
+	if !resumable(x.run) {
 		// Nobody will come back for the export.
 		x.deleteExport(ctx)
 		x.clear(ctx)

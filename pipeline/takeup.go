@@ -147,7 +147,7 @@ func (x *execution) unfit(g ground) string {
 		return "it is older than resume_within, or detached_within, allows"
 	case limit > 0 && age >= limit:
 		return "it took longer than max_duration"
-	case run.State == Failed && !resumable(run.Class):
+	case run.State == Failed && !resumable(run):
 		return "it failed for a reason that does not pass"
 	}
 	return ""

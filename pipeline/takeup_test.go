@@ -134,23 +134,53 @@ func TestFullAbandonsADeltaOnly(t *testing.T) {
 	}
 }
 
-// A refused token can be mended, so the export is worth keeping.
-func TestAuthFailureIsResumed(t *testing.T) {
+// I4: a refused token and an unset variable can be mended, so what the server has
+// done is worth keeping.
+func TestI4MendableFailureIsResumed(t *testing.T) {
+	for _, class := range []string{classAuth, classUsage} {
+		for _, step := range []string{"state exporting", "landed"} {
+			t.Run(class+" after "+step, func(t *testing.T) {
+				s := newExportServer(t)
+				s.population(1, 2, "Patient", "Observation")
+				w := newWorld(t, s)
+				old := w.interrupted(t, Options{}, step)
+				for range 2 {
+					r := w.open(t)
+					r.Auth = &authorizer{err: &Failure{Text: "not authorized", Kind: class}}
+					_, err := r.Run(t.Context(), Options{})
+					w.sync()
+					if classOf(err) != class {
+						t.Fatalf("run = %v, want class %s", err, class)
+					}
+					must(t, r.Ledger.Close())
+				}
+				if sum := w.run(t, Options{}); sum.Run != old || s.kickoffs != 1 {
+					t.Errorf("run %s instead of %s, %d kick-offs", sum.Run, old, s.kickoffs)
+				}
+				w.publishedAll(t, s)
+				w.clean(t)
+			})
+		}
+	}
+}
+
+// Before the server has done anything for it, a run that failed by its
+// configuration is given up.
+func TestUsageFailureBeforeTheKickoff(t *testing.T) {
 	s := newExportServer(t)
 	s.population(1, 2, "Patient", "Observation")
 	w := newWorld(t, s)
-	old := w.interrupted(t, Options{}, "landed")
 	r := w.open(t)
-	r.Auth = &authorizer{err: &Failure{Text: "invalid_client", Kind: classAuth}}
-	_, err := r.Run(t.Context(), Options{})
-	w.sync()
-	if classOf(err) != classAuth {
-		t.Fatalf("run = %v, want class auth", err)
+	r.Auth = &authorizer{err: &Failure{Text: "not set", Kind: classUsage}}
+	old, err := r.Run(t.Context(), Options{})
+	if classOf(err) != classUsage {
+		t.Fatalf("run = %v, want class usage", err)
 	}
 	must(t, r.Ledger.Close())
-	if sum := w.run(t, Options{}); sum.Run != old || s.kickoffs != 1 {
-		t.Errorf("run %s instead of %s, %d kick-offs", sum.Run, old, s.kickoffs)
+	if sum := w.run(t, Options{}); sum.Run == old.Run {
+		t.Error("it was taken up again")
 	}
+	w.clean(t)
 }
 
 // I2: a chain of snapshots, by what the server is asked.
