@@ -76,6 +76,7 @@ type onceSink struct {
 func (s *onceSink) Convert(ctx context.Context, in sinks.Input, dst sinks.Staging) (sinks.Output, error) {
 	s.mu.Lock()
 	s.conversions[in.Type]++
+	in.Parts = slices.Clone(in.Parts) // the other sink has the same
 	for i, p := range in.Parts {
 		s.lines[in.Type] += p.Lines()
 		in.Parts[i] = oncePart{p, s, in.Type}
