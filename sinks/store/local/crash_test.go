@@ -1,6 +1,7 @@
 package local
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -136,6 +137,45 @@ func TestI1FailureAtEveryStep(t *testing.T) {
 			t.Fatalf("step %d failed and the publication returned %v", at, err)
 		}
 		complete(t, dir, at)
+	}
+}
+
+// TestI1CancelledAtEveryStep: a context that ends behind the rename ends nothing: the
+// snapshot is visible, so that the publication is completed and succeeds.
+func TestI1CancelledAtEveryStep(t *testing.T) {
+	for at := range steps(t) {
+		dir := t.TempDir()
+		s := &Store{Path: dir}
+		publish(t, s, "r1")
+		st, err := s.Stage(t.Context(), "job", "r2")
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := commit(t, st, "ndjson/Patient/part-00000.ndjson", "content of r2\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var n int
+		s.disk.Step = func(string, string) error {
+			if n++; n > at {
+				cancel()
+			}
+			return nil
+		}
+		_, err = st.Publish(ctx, &sinks.Manifest{Kind: sinks.Full, Published: noon.AddDate(0, 0, 1), Files: []sinks.File{f}})
+		cancel()
+		m, lerr := (&Store{Path: dir}).Latest(t.Context(), "job")
+		if lerr != nil {
+			t.Fatal(lerr)
+		}
+		snapshots, gerr := filepath.Glob(filepath.Join(dir, "job", "snapshots", "*"))
+		if gerr != nil {
+			t.Fatal(gerr)
+		}
+		if done := err == nil; done != (m.Run == "r2") || done != (len(snapshots) == 2) {
+			t.Errorf("step %d: Publish returned %v, latest is of %s, %d snapshots are visible", at, err, m.Run, len(snapshots))
+		}
 	}
 }
 

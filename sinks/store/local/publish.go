@@ -52,6 +52,7 @@ func (st *staging) Publish(ctx context.Context, m *sinks.Manifest) (string, erro
 		}
 	}
 	st.ended.Store(true)
+	ctx = context.WithoutCancel(ctx) // what is visible is published, whatever ends the run
 	if err := st.moveLatest(ctx, m.Name); err != nil {
 		return "", err
 	}
