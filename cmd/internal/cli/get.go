@@ -76,7 +76,10 @@ func requestURL(base *url.URL, origins []string, path string) (*url.URL, error) 
 	}
 	if u.Scheme == "" && u.Host == "" && u.User == nil {
 		below := *base
-		joined := base.JoinPath(strings.TrimLeft(u.EscapedPath(), "/"))
+		if below.Path == "" {
+			below.Path = "/" // a server at the root of its host
+		}
+		joined := below.JoinPath(strings.TrimLeft(u.EscapedPath(), "/"))
 		if !within(base, joined) {
 			return nil, &usageError{message: "PATH leads out of the base URL", hint: "give it without '..'"}
 		}

@@ -48,6 +48,33 @@ func TestP15RequestURL(t *testing.T) {
 	}
 }
 
+// A base URL without a path is that of the host's root (real servers have it).
+func TestP15RequestURLBelowTheRoot(t *testing.T) {
+	for _, base := range []string{"https://ehr.example.org", "https://ehr.example.org/"} {
+		for path, want := range map[string]string{
+			"metadata":                "https://ehr.example.org/metadata",
+			"/Patient/1":              "https://ehr.example.org/Patient/1",
+			"Patient?_count=1":        "https://ehr.example.org/Patient?_count=1",
+			"":                        "https://ehr.example.org/",
+			"a/../metadata":           "https://ehr.example.org/metadata",
+			"https://evil.test/x":     "",
+			"//evil.test/x":           "",
+			"https://a@evil.test/x":   "",
+			"http://ehr.example.org/": "",
+		} {
+			u, err := requestURL(must(url.Parse(base)), nil, path)
+			switch {
+			case want == "" && (err == nil || classOf(err) != "usage"):
+				t.Errorf("%s, %q: got %v, %v; want a usage error", base, path, u, err)
+			case want != "" && err != nil:
+				t.Errorf("%s, %q: %v", base, path, err)
+			case want != "" && u.String() != want:
+				t.Errorf("%s, %q: got %s, want %s", base, path, u, want)
+			}
+		}
+	}
+}
+
 func FuzzRequestURL(f *testing.F) {
 	for _, path := range []string{"Patient?x=1", "/a/../b", "//h/x", "https://ehr.example.org/x", "%2e%2e/x", "a:b", "?q", "\\evil"} {
 		f.Add(path)
