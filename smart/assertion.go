@@ -23,24 +23,37 @@ const (
 // token URL where needed. Each one is good for a single use (P8). It is a secret until
 // it has expired.
 func (c *Client) Assertion(ctx context.Context) (Secret, error) {
-	if err := c.check(); err != nil {
+	key, tokenURL, err := c.signer(ctx)
+	if err != nil {
 		return "", err
 	}
+	return c.sign(key, tokenURL, c.Skew())
+}
+
+// SigningKey is the key that the next assertion is signed with, for the algorithm that it
+// is signed with (P5). The server is asked for its algorithms as Token does.
+func (c *Client) SigningKey(ctx context.Context) (*Key, error) {
+	key, _, err := c.signer(ctx)
+	return key, err
+}
+
+// signer is the key to sign with now, and for which token URL.
+func (c *Client) signer(ctx context.Context) (key *Key, tokenURL string, err error) {
+	if err := c.check(); err != nil {
+		return nil, "", err
+	}
 	if c.Keys == nil {
-		return "", &Error{
+		return nil, "", &Error{
 			Op: "sign assertion", Err: errText("this client has a secret instead of a key"), kind: lasting,
 			hint: "Assertions are for clients that registered a public key.",
 		}
 	}
 	tokenURL, conf, err := c.endpoint(ctx)
 	if err != nil {
-		return "", err
+		return nil, "", err
 	}
-	key, err := c.key(ctx, conf)
-	if err != nil {
-		return "", err
-	}
-	return c.sign(key, tokenURL, c.Skew())
+	key, err = c.key(ctx, conf)
+	return key, tokenURL, err
 }
 
 // key asks for the key to sign with now (F12).

@@ -30,7 +30,8 @@ type JWKS struct {
 	Keys []JWK `json:"keys"`
 }
 
-// PublicJWK is what the server needs to know of the key.
+// PublicJWK is what the server needs to know of the key. Its Alg is Algorithm: where the
+// key is to sign with another one, publish that of [Keys.For].
 func (k *Key) PublicJWK() JWK {
 	j := publicJWK(k.signer.Public())
 	j.Kid, j.Alg, j.Use = k.kid, k.alg.name, "sig"

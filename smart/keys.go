@@ -45,6 +45,20 @@ func (ks Keys) SigningKey(_ context.Context, at time.Time, algorithms []string) 
 	return nil, noKeyFor(ks, algorithms)
 }
 
+// For returns the set with each key as it signs with the algorithm, where it can: an
+// RSA key is for RS384 unless it is bound to another. It is what to publish where
+// Client.Algorithm names an algorithm, since servers choose a key by kid and alg (RFC 7517
+// section 4.4). "auto" and "" change nothing.
+func (ks Keys) For(algorithm string) Keys {
+	out := slices.Clone(ks)
+	for i, k := range ks {
+		if bound := k.bind([]string{algorithm}); bound != nil {
+			out[i] = bound
+		}
+	}
+	return out
+}
+
 // Find returns the key with this kid, or nil.
 func (ks Keys) Find(kid string) *Key {
 	for _, k := range ks {

@@ -34,13 +34,9 @@ func (z *authorizer) endpoint(ctx context.Context) (string, error) {
 // signingKey is the key that the next assertion is signed with. It may make one,
 // and then fails: see keyring.source.
 func (z *authorizer) signingKey(ctx context.Context) (*smart.Key, error) {
-	source, err := z.keys.source(ctx, z.discovery)
+	c, err := z.client(ctx)
 	if err != nil {
 		return nil, err
 	}
-	algorithms := []string{z.server.Auth.Algorithm}
-	if algorithms[0] == "auto" || algorithms[0] == "" {
-		algorithms = []string{smart.RS384, smart.ES384}
-	}
-	return source.SigningKey(ctx, z.now(), algorithms)
+	return c.SigningKey(ctx)
 }

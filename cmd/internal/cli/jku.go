@@ -59,6 +59,8 @@ func (z *authorizer) inSet(set smart.JWKS, want smart.JWK) error {
 		case have.Kid != want.Kid:
 		case have.Thumbprint() != want.Thumbprint():
 			return &jkuError{message: fmt.Sprintf("the set has another key under the kid %s", want.Kid), hint: "publish what 'flue jwks print " + z.server.Name + "' prints"}
+		case have.Alg != "" && have.Alg != want.Alg:
+			return &jkuError{message: fmt.Sprintf("the set says that the kid %s is for %q, and it signs with %s", want.Kid, have.Alg, want.Alg), hint: "publish what 'flue jwks print " + z.server.Name + "' prints"}
 		default:
 			return nil
 		}

@@ -42,8 +42,20 @@ func (k keyring) text() ([]byte, error) {
 
 // public returns the keys that there are at each call, for what is published of
 // them: the kid of the configuration does not choose among them, but names the key of
-// a PEM file.
+// a PEM file. They are those of the configured algorithm where they can sign with it.
 func (k keyring) public() (func() (smart.Keys, error), error) {
+	read, err := k.reader()
+	if err != nil {
+		return nil, err
+	}
+	return func() (smart.Keys, error) {
+		keys, err := read()
+		return keys.For(k.server.Auth.Algorithm), err
+	}, nil
+}
+
+// reader is public for the keys as they are kept.
+func (k keyring) reader() (func() (smart.Keys, error), error) {
 	if k.server.Auth.Type != config.SMART {
 		return nil, &usageError{message: "server " + k.server.Name + " has no keys: its auth is of type " + string(k.server.Auth.Type)}
 	}

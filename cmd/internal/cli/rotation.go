@@ -208,6 +208,9 @@ func (r rotation) load() (smart.Keys, error) {
 		}
 		named, keys = kid, smart.Keys{key}
 	}
+	for _, s := range r.servers {
+		keys = keys.For(s.Auth.Algorithm)
+	}
 	return keys, nil
 }
 

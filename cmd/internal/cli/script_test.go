@@ -36,6 +36,7 @@ func TestMain(m *testing.M) {
 //	signed                   write headers and claims of the assertions seen to signed.log
 //	saw KIND...              demand that the servers saw secrets of these kinds
 //	setvar NAME FILE KEY     $NAME becomes the member of the JSON object in the file
+//	keyset FILE KEYFILE...   write the keys of several files as one private JWK Set
 //	edit FILE OLD NEW        replace text in the file
 //	envfile NAME FILE        $NAME becomes the content of the file
 //	kickoff REQUEST FILE     begin an export beside flue; its status URL goes to the file
@@ -67,6 +68,7 @@ func TestScripts(t *testing.T) {
 			"saw":     saw,
 			"setvar":  setVar,
 			"edit":    edit,
+			"keyset":  keySet,
 			"envfile": envFile,
 			"sandbox": func(ts *testscript.TestScript, _ bool, args []string) { startForScript(ts, cache, args) },
 		},

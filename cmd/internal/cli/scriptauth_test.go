@@ -77,6 +77,20 @@ func setVar(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[0], fmt.Sprint(value))
 }
 
+// keySet is the script command keyset: one file of several keys.
+func keySet(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: keyset FILE KEYFILE...")
+	}
+	var all smart.Keys
+	for _, name := range args[1:] {
+		keys, err := smart.LoadKeysFile(ts.MkAbs(name))
+		check(ts, err)
+		all = append(all, keys...)
+	}
+	check(ts, smart.SaveKeys(ts.MkAbs(args[0]), all))
+}
+
 func edit(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 3 {
 		ts.Fatalf("usage: edit FILE OLD NEW")
