@@ -30,6 +30,27 @@ type JWKS struct {
 	Keys []JWK `json:"keys"`
 }
 
+// MarshalJSON implements json.Marshaler. A set in which a kid occurs twice is refused (P2):
+// a server could take either key.
+func (s JWKS) MarshalJSON() ([]byte, error) {
+	seen := map[string]bool{}
+	for _, k := range s.Keys {
+		if seen[k.Kid] {
+			return nil, kidTwice("write key set", k.Kid)
+		}
+		seen[k.Kid] = true
+	}
+	type plain JWKS
+	return json.Marshal(plain(s))
+}
+
+func kidTwice(op, kid string) error {
+	return &Error{
+		Op: op, Err: fmt.Errorf("kid %q occurs twice", clean(kid)), kind: lasting,
+		hint: "Give each key of the set a kid of its own, or none: then it is its thumbprint.",
+	}
+}
+
 // PublicJWK is what the server needs to know of the key. Its Alg is Algorithm: where the
 // key is to sign with another one, publish that of [Keys.For].
 func (k *Key) PublicJWK() JWK {

@@ -35,7 +35,8 @@ type rawJWK struct {
 	D   string          `json:"d"` // both: what makes the key private
 }
 
-// parseJWK reads one private key. A public one is a *keyFault.
+// parseJWK reads one private key. A public one, and one that cannot sign assertions, is a
+// *keyFault.
 func parseJWK(data []byte) (*Key, rawJWK, error) {
 	var raw rawJWK
 	if len(data) > maxOneKey {
@@ -46,9 +47,9 @@ func parseJWK(data []byte) (*Key, rawJWK, error) {
 	}
 	switch {
 	case raw.Kty != "RSA" && raw.Kty != "EC":
-		return nil, raw, &keyFault{fmt.Sprintf("a key of type %q cannot sign SMART assertions", clean(raw.Kty)), keyHint}
+		return nil, raw, &keyFault{text: fmt.Sprintf("a key of type %q cannot sign SMART assertions", clean(raw.Kty))}
 	case raw.Use == "enc":
-		return nil, raw, &keyFault{"the key is for encryption, not for signatures", keyHint}
+		return nil, raw, &keyFault{text: "the key is for encryption, not for signatures"}
 	case raw.D == "":
 		return nil, raw, publicGiven()
 	}
@@ -64,7 +65,7 @@ func parseJWK(data []byte) (*Key, rawJWK, error) {
 	}
 	k, err := newKey(signer, raw.Alg, raw.Kid)
 	if err != nil {
-		return nil, raw, err
+		return nil, raw, &keyFault{text: err.Error()}
 	}
 	k.notBefore, k.notAfter = unix(raw.Nbf), unix(raw.Exp)
 	return k, raw, nil
@@ -73,7 +74,7 @@ func parseJWK(data []byte) (*Key, rawJWK, error) {
 // rsa makes the private key of the members (RFC 7518 section 6.3).
 func (raw *rawJWK) rsa() (*rsa.PrivateKey, error) {
 	if len(raw.Oth) > 0 {
-		return nil, errText("the JWK is an RSA key of more than two primes")
+		return nil, &keyFault{text: "the JWK is an RSA key of more than two primes"}
 	}
 	var numbers [5]*big.Int
 	for i, member := range []string{raw.N, raw.E, raw.D, raw.P, raw.Q} {
@@ -102,7 +103,7 @@ func (raw *rawJWK) rsa() (*rsa.PrivateKey, error) {
 func (raw *rawJWK) ec() (*ecdsa.PrivateKey, error) {
 	curve := map[string]elliptic.Curve{"P-256": elliptic.P256(), "P-384": elliptic.P384(), "P-521": elliptic.P521()}[raw.Crv]
 	if curve == nil {
-		return nil, fmt.Errorf("curve %q is not supported", clean(raw.Crv))
+		return nil, &keyFault{text: fmt.Sprintf("curve %q is not supported", clean(raw.Crv))}
 	}
 	width := (curve.Params().BitSize + 7) / 8
 	point := []byte{4} // uncompressed

@@ -57,6 +57,9 @@ func NewKey(signer crypto.Signer, alg, kid string) (*Key, error) {
 }
 
 func newKey(signer crypto.Signer, alg, kid string) (*Key, error) {
+	if signer == nil {
+		return nil, errText("there is no key")
+	}
 	k := &Key{signer: signer, kid: kid, only: alg != ""}
 	switch pub := signer.Public().(type) {
 	case *rsa.PublicKey:

@@ -171,6 +171,7 @@ func TestP1ParseKeyForms(t *testing.T) {
 		{"SEC 1", "k", sec1, "k", &e.PublicKey},
 		{"SEC 1 after parameters", "k", append(pemOf("EC PARAMETERS", []byte{6, 5, 43, 129, 4, 0, 34}), sec1...), "k", &e.PublicKey},
 		{"PEM with text around, BOM and CRLF", "k", []byte("\xef\xbb\xbf\r\nmy key\r\n" + strings.ReplaceAll(string(sec1), "\n", "\r\n") + "bye"), "k", &e.PublicKey},
+		{"PEM with line breaks written out", "k", []byte(strings.ReplaceAll(string(sec1), "\n", `\n`)), "k", &e.PublicKey},
 		{"public and private PEM", "k", append(pemOf("PUBLIC KEY", must(x509.MarshalPKIXPublicKey(&e.PublicKey))), sec1...), "k", &e.PublicKey},
 		{"JWK", "", joseRSA, "jwk-rsa", &r.PublicKey},
 		{"JWK by its kid", "jwk-ec", joseEC, "jwk-ec", &e.PublicKey},
@@ -220,6 +221,8 @@ func TestParseKeyRefusesWithAHint(t *testing.T) {
 		message, hint string
 	}{
 		{"empty", "", []byte(" \n"), "empty", "PEM"},
+		{"PEM cut off", "", must(rsaKey().PrivatePEM())[:200], "broken or cut off", "line breaks"},
+		{"PEM on one line", "", []byte("-----BEGIN PRIVATE KEY----- aHVudGVyMg== -----END PRIVATE KEY-----"), "broken or cut off", "line breaks"},
 		{"nonsense", "", []byte("hunter2"), "neither PEM nor JSON", "PEM"},
 		{"encrypted PKCS#1", "", encrypted, "passphrase", "openssl pkey"},
 		{"encrypted PKCS#8", "", pemOf("ENCRYPTED PRIVATE KEY", []byte{1}), "passphrase", "openssl pkey"},
@@ -254,6 +257,11 @@ func TestParseKeyRefusesWithAHint(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestNewKeyWithoutASigner(t *testing.T) {
+	_, err := NewKey(nil, "", "")
+	wantError(t, err, "auth", "there is no key", "")
 }
 
 // cloud is a signer like that of a KMS: its private half is not in this program.

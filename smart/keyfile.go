@@ -53,19 +53,28 @@ func readPrivate(path string) ([]byte, fs.FileInfo, error) {
 		return nil, nil, pathless(err)
 	}
 	if info.IsDir() {
-		return nil, nil, &keyFault{"it is a folder", "Name the key file in it."}
-	}
-	if runtime.GOOS != "windows" && info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
-		return nil, nil, &keyFault{
-			fmt.Sprintf("others than its owner may read or change the private key (mode %04o)", info.Mode().Perm()),
-			"Run: chmod 600 " + shellQuote(path),
-		}
+		return nil, nil, &keyFault{text: "it is a folder", hint: "Name the key file in it."}
 	}
 	data, err := io.ReadAll(io.LimitReader(f, maxKeyData+1))
 	if err != nil {
 		return nil, nil, pathless(err)
 	}
+	if runtime.GOOS != "windows" && info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
+		if _, err := parseKeys(data, ""); isPublic(err) {
+			return nil, nil, err // that others may read it is as it should be
+		}
+		return nil, nil, &keyFault{
+			text: fmt.Sprintf("others than its owner may read or change the private key (mode %04o)", info.Mode().Perm()),
+			hint: "Run: chmod 600 " + shellQuote(path),
+		}
+	}
 	return data, info, nil
+}
+
+// isPublic reports whether key data was refused for being a public key.
+func isPublic(err error) bool {
+	fault, ok := errors.AsType[*keyFault](err)
+	return ok && fault.public
 }
 
 // pathless drops the path, which the Error has in Where.

@@ -40,6 +40,13 @@ func TestP1KeyFileReadableByOthersIsRefused(t *testing.T) {
 			t.Errorf("KeyFile read a file of mode %o", mode)
 		}
 	}
+	// Others may read a public key: that it is one is what has to be said.
+	public := filepath.Join(t.TempDir(), "jwks.json")
+	if err := os.WriteFile(public, must(json.Marshal(Keys{ecKey()}.JWKS())), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, err = LoadKeyFile(public, "")
+	wantError(t, err, "auth", "public key, which cannot sign", "private half")
 	_, err = LoadKeyFile(filepath.Join(t.TempDir(), "none"), "")
 	if wantError(t, err, "auth", "no such file", "path"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %v, want fs.ErrNotExist in it", err)

@@ -45,9 +45,11 @@ func ParseKeys(data []byte) (Keys, error) {
 	return keys, nil
 }
 
-// keyFault is a refusal of key data with what to do about it.
+// keyFault is a refusal of key data with what to do about it. In a set such a key is passed
+// over; data that is broken is not.
 type keyFault struct {
 	text, hint string
+	public     bool // it is a public key
 }
 
 func (f *keyFault) Error() string { return f.text }
@@ -81,7 +83,7 @@ func parseKeys(data []byte, kid string) (Keys, error) {
 	case data[0] == '{':
 		return parseJSONKeys(data, kid)
 	}
-	signer, err := parsePEM(data)
+	signer, err := parsePEM(unescaped(data))
 	if err != nil {
 		return nil, err
 	}
@@ -92,8 +94,18 @@ func parseKeys(data []byte, kid string) (Keys, error) {
 	return Keys{k}, nil
 }
 
+// unescaped is PEM whose line breaks are written as \n, as environment files and the
+// secrets of build systems have them.
+func unescaped(data []byte) []byte {
+	if !bytes.HasPrefix(data, []byte("-----BEGIN")) || bytes.Contains(data, []byte("\n")) {
+		return data
+	}
+	return bytes.ReplaceAll(data, []byte(`\n`), []byte("\n"))
+}
+
 func parsePEM(data []byte) (crypto.Signer, error) {
 	var public bool
+	begins := bytes.Contains(data, []byte("-----BEGIN"))
 	for {
 		var block *pem.Block
 		block, data = pem.Decode(data)
@@ -102,8 +114,8 @@ func parsePEM(data []byte) (crypto.Signer, error) {
 		}
 		if strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED") || block.Type == "ENCRYPTED PRIVATE KEY" {
 			return nil, &keyFault{
-				"the private key is encrypted with a passphrase",
-				"Decrypt it once (openssl pkey -in key.pem -out plain.pem; chmod 600 plain.pem) or keep it in a KMS.",
+				text: "the private key is encrypted with a passphrase",
+				hint: "Decrypt it once (openssl pkey -in key.pem -out plain.pem; chmod 600 plain.pem) or keep it in a KMS.",
 			}
 		}
 		if len(block.Bytes) > maxOneKey {
@@ -134,8 +146,8 @@ func parsePEM(data []byte) (crypto.Signer, error) {
 			return key, nil
 		case "OPENSSH PRIVATE KEY":
 			return nil, &keyFault{
-				"it is an OpenSSH key",
-				"Make a new key pair for this client, or convert a copy of this one: ssh-keygen -p -m PKCS8 -f key.",
+				text: "it is an OpenSSH key",
+				hint: "Make a new key pair for this client, or convert a copy of this one: ssh-keygen -p -m PKCS8 -f key.",
 			}
 		case "PUBLIC KEY", "RSA PUBLIC KEY", "CERTIFICATE", "CERTIFICATE REQUEST":
 			public = true
@@ -144,13 +156,19 @@ func parsePEM(data []byte) (crypto.Signer, error) {
 	if public {
 		return nil, publicGiven()
 	}
+	if begins {
+		return nil, &keyFault{
+			text: "its PEM is broken or cut off",
+			hint: "Give it whole, from the line with BEGIN to the one with END, with its line breaks.",
+		}
+	}
 	return nil, errText("it is neither PEM nor JSON")
 }
 
 func publicGiven() error {
 	return &keyFault{
-		"it is a public key, which cannot sign",
-		"Give the private half here, and register the public half with the server.",
+		text: "it is a public key, which cannot sign", public: true,
+		hint: "Give the private half here, and register the public half with the server.",
 	}
 }
 
@@ -170,8 +188,8 @@ func parseJSONKeys(data []byte, kid string) (Keys, error) {
 		if kid != "" && k.kid != kid {
 			if !namesNoKid(data) {
 				return nil, &keyFault{
-					fmt.Sprintf("the JWK's kid is %q and not %q", clean(k.kid), clean(kid)),
-					"Leave the key id of the configuration empty, or use the kid that the server knows in both places.",
+					text: fmt.Sprintf("the JWK's kid is %q and not %q", clean(k.kid), clean(kid)),
+					hint: "Leave the key id of the configuration empty, or use the kid that the server knows in both places.",
 				}
 			}
 			k.kid = kid
@@ -186,23 +204,35 @@ func namesNoKid(data []byte) bool {
 	return json.Unmarshal(data, &f) == nil && f.Kid == ""
 }
 
+// parseSet reads the private keys of a set. Keys that cannot sign assertions are passed
+// over, and of those that a kid does not name broken ones as well: sets are shared.
 func parseSet(raw []json.RawMessage, kid string) (Keys, error) {
 	var keys, signing Keys
 	var kids []string
+	var passed error // the first private key that was passed over
 	public := false
 	for i, one := range raw {
 		k, facts, err := parseJWK(one)
-		if _, ok := errors.AsType[*keyFault](err); ok {
-			public = public || facts.Kty == "RSA" || facts.Kty == "EC"
+		fault, unfit := errors.AsType[*keyFault](err)
+		switch {
+		case unfit && fault.public:
+			public = true
 			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("key %d of the set: %w", i+1, err)
-		}
-		if slices.Contains(kids, k.kid) {
+		case err != nil:
+			err = fmt.Errorf("key %d of the set: %w", i+1, err)
+			if !unfit && kid == "" || kid != "" && facts.Kid == kid {
+				return nil, err
+			}
+			if passed == nil {
+				passed = err
+			}
+			continue
+		case kid != "" && k.kid != kid:
+			kids = append(kids, k.kid)
+			continue
+		case keys.Find(k.kid) != nil || signing.Find(k.kid) != nil:
 			return nil, fmt.Errorf("kid %q occurs twice among the private keys of the set", clean(k.kid))
 		}
-		kids = append(kids, k.kid)
 		if slices.Contains(facts.KeyOps, "sign") {
 			signing = append(signing, k)
 		} else {
@@ -210,20 +240,18 @@ func parseSet(raw []json.RawMessage, kid string) (Keys, error) {
 		}
 	}
 	keys = append(signing, keys...)
-	if len(keys) == 0 {
-		if public {
-			return nil, publicGiven()
-		}
-		return nil, errText("the set has no private key")
-	}
-	if kid == "" {
+	switch {
+	case len(keys) > 0:
 		return keys, nil
+	case len(kids) > 0:
+		return nil, &keyFault{
+			text: fmt.Sprintf("the set has no private key with kid %q", clean(kid)),
+			hint: "The kids of its private keys are: " + clean(strings.Join(kids, ", ")) + ".",
+		}
+	case passed != nil:
+		return nil, passed
+	case public:
+		return nil, publicGiven()
 	}
-	if k := keys.Find(kid); k != nil {
-		return Keys{k}, nil
-	}
-	return nil, &keyFault{
-		fmt.Sprintf("the set has no private key with kid %q", clean(kid)),
-		"The kids of its private keys are: " + clean(strings.Join(kids, ", ")) + ".",
-	}
+	return nil, errText("the set has no private key")
 }

@@ -28,7 +28,12 @@ func (ks Keys) PrivateJWKS() ([]byte, error) {
 	set := struct {
 		Keys []privateJWK `json:"keys"`
 	}{Keys: []privateJWK{}}
+	seen := map[string]bool{}
 	for _, k := range ks {
+		if seen[k.kid] { // P2
+			return nil, kidTwice("write private keys", k.kid)
+		}
+		seen[k.kid] = true
 		p := privateJWK{JWK: k.PublicJWK(), KeyOps: []string{"sign"}}
 		p.Use = "" // RFC 7517 4.3: not beside key_ops
 		if !k.only {
