@@ -23,37 +23,61 @@ const (
 // token URL where needed. Each one is good for a single use (P8). It is a secret until
 // it has expired.
 func (c *Client) Assertion(ctx context.Context) (Secret, error) {
-	key, tokenURL, err := c.signer(ctx)
+	tokenURL, conf, err := c.signingEndpoint(ctx)
 	if err != nil {
 		return "", err
 	}
-	return c.sign(key, tokenURL, c.Skew())
+	_, signed, err := c.signed(ctx, tokenURL, conf, c.Skew())
+	return signed, err
 }
 
 // SigningKey is the key that the next assertion is signed with, for the algorithm that it
 // is signed with (P5). The server is asked for its algorithms as Token does.
 func (c *Client) SigningKey(ctx context.Context) (*Key, error) {
-	key, _, err := c.signer(ctx)
-	return key, err
+	_, conf, err := c.signingEndpoint(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return c.key(ctx, conf)
 }
 
-// signer is the key to sign with now, and for which token URL.
-func (c *Client) signer(ctx context.Context) (key *Key, tokenURL string, err error) {
+// signingEndpoint is endpoint for clients that sign.
+func (c *Client) signingEndpoint(ctx context.Context) (tokenURL string, conf *Configuration, err error) {
 	if err := c.check(); err != nil {
-		return nil, "", err
+		return "", nil, err
 	}
 	if c.Keys == nil {
-		return nil, "", &Error{
+		return "", nil, &Error{
 			Op: "sign assertion", Err: errText("this client has a secret instead of a key"), kind: lasting,
 			hint: "Assertions are for clients that registered a public key.",
 		}
 	}
-	tokenURL, conf, err := c.endpoint(ctx)
-	if err != nil {
-		return nil, "", err
+	return c.endpoint(ctx)
+}
+
+// signed makes an assertion. Neither a signer that lives elsewhere (a KMS) nor the disk
+// that a key file is on knows of contexts: when ctx ends first, they are left to end by
+// themselves, and what they give is dropped. key is nil when none was found in time.
+func (c *Client) signed(ctx context.Context, tokenURL string, conf *Configuration, skew time.Duration) (key *Key, assertion Secret, err error) {
+	type result struct {
+		key       *Key
+		assertion Secret
+		err       error
 	}
-	key, err = c.key(ctx, conf)
-	return key, tokenURL, err
+	done := make(chan result, 1)
+	go func() {
+		var r result
+		if r.key, r.err = c.key(ctx, conf); r.err == nil {
+			r.assertion, r.err = c.sign(r.key, tokenURL, skew)
+		}
+		done <- r
+	}()
+	select {
+	case r := <-done:
+		return r.key, r.assertion, r.err
+	case <-ctx.Done():
+		return nil, "", &Error{Op: "sign assertion", Err: context.Cause(ctx)}
+	}
 }
 
 // key asks for the key to sign with now (F12).

@@ -2,8 +2,10 @@ package smart
 
 import (
 	"context"
+	"crypto"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"sync"
 	"testing"
@@ -199,4 +201,44 @@ func TestInvalidateByValue(t *testing.T) {
 	if got := must(c.Token(t.Context())); got != second || e.count() != 2 {
 		t.Errorf("got token %s after %d requests, want the second", string(got.AccessToken), e.count())
 	}
+}
+
+// stuck is a signer that does not answer, like a KMS that cannot be reached.
+type stuck struct {
+	crypto.Signer
+	until chan struct{}
+}
+
+func (s stuck) Sign(r io.Reader, digest []byte, o crypto.SignerOpts) ([]byte, error) {
+	<-s.until
+	return s.Signer.Sign(r, digest, o)
+}
+
+// A caller gives up when its ctx ends, whatever the signer does.
+func TestP13CallerGivesUpOnAHangingSigner(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		signer := stuck{ecKey().signer, make(chan struct{})}
+		e := &endpoint{t: t}
+		c := newClient(e)
+		c.Keys = must(NewKey(signer, "", ""))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		start := time.Now()
+		if _, err := c.Token(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Minute {
+			t.Errorf("Token: got %v after %v", err, time.Since(start))
+		}
+		ctx, cancel = context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if _, err := c.Assertion(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Assertion: got %v", err)
+		}
+		close(signer.until)
+		synctest.Wait()
+		if e.count() != 0 {
+			t.Errorf("an assertion was sent that nobody waited for")
+		}
+		if _, err := c.Token(t.Context()); err != nil {
+			t.Errorf("afterwards: %v", err)
+		}
+	})
 }

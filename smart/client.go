@@ -183,7 +183,7 @@ func (c *Client) discoveries() *Discovery {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.discovery == nil {
-		c.discovery = &Discovery{HTTP: c.HTTP, Timeout: c.Timeout, Now: c.Now}
+		c.discovery = &Discovery{HTTP: c.HTTP, Timeout: c.Timeout, Now: c.Now, Log: c.Log}
 	}
 	return c.discovery
 }

@@ -2,7 +2,7 @@ package smart
 
 import (
 	"context"
-	"errors"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -21,7 +21,7 @@ func Discover(ctx context.Context, client *http.Client, base string) (*Configura
 	if err != nil {
 		return nil, err
 	}
-	return discover(ctx, client, b, 0)
+	return (&Discovery{HTTP: client}).discover(ctx, b)
 }
 
 // Discovery is a cache of Configurations that several Clients can share. The
@@ -32,6 +32,8 @@ type Discovery struct {
 	// Timeout is that of one request; 0 means 30 s.
 	Timeout time.Duration
 	Now     func() time.Time // nil means time.Now
+	// Log receives a warning when a server is waited for; nil discards.
+	Log *slog.Logger
 
 	mu    sync.Mutex
 	known map[string]discovered
@@ -60,7 +62,7 @@ func (d *Discovery) Get(ctx context.Context, base string) (*Configuration, error
 	if ok && now().Before(hit.until) {
 		return hit.conf, nil
 	}
-	conf, err := discover(ctx, d.HTTP, b, d.Timeout)
+	conf, err := d.discover(ctx, b)
 	if err != nil {
 		return nil, err
 	}
@@ -110,56 +112,74 @@ const (
 	maxCapability    = 32 << 20
 )
 
-func discover(ctx context.Context, client *http.Client, base *url.URL, timeout time.Duration) (*Configuration, error) {
-	well := base.JoinPath(".well-known/smart-configuration")
-	conf, err := fetch(ctx, client, timeout, well, "application/json", maxConfiguration, func(data []byte) (*Configuration, error) {
-		return parseConfiguration(data, base)
-	})
-	if err == nil || ctx.Err() != nil {
-		return conf, err
-	}
-	first := err
-	meta := base.JoinPath("metadata")
-	conf, err = fetch(ctx, client, timeout, meta, "application/fhir+json", maxCapability, func(data []byte) (*Configuration, error) {
-		return parseCapability(data, base)
+func (d *Discovery) discover(ctx context.Context, base *url.URL) (*Configuration, error) {
+	conf, err := d.fetch(ctx, document{
+		url: base.JoinPath(".well-known/smart-configuration"), accept: "application/json", limit: maxConfiguration,
+		parse: func(data []byte) (*Configuration, error) { return parseConfiguration(data, base) },
 	})
 	if err == nil {
 		return conf, nil
 	}
-	if second, ok := errors.AsType[*Error](err); ok && second.kind == passing && ctx.Err() == nil {
+	if ctx.Err() != nil || err.kind == passing && err.Status == 0 {
+		return nil, err // where there was no answer at all, none is to be had at the other place
+	}
+	first := err
+	conf, err = d.fetch(ctx, document{
+		url: base.JoinPath("metadata"), accept: "application/fhir+json", limit: maxCapability,
+		parse: func(data []byte) (*Configuration, error) { return parseCapability(data, base) },
+	})
+	if err == nil {
+		return conf, nil
+	}
+	if err.kind == passing && ctx.Err() == nil {
 		return nil, err // the fallback may work later; the first place says that it never will, or that it may
 	}
 	return nil, first
 }
 
+// document is one place that may name the authorization server.
+type document struct {
+	url    *url.URL
+	accept string
+	limit  int64
+	parse  func(data []byte) (*Configuration, error)
+}
+
 // fetch gets and parses a document, and tries again what may pass.
-func fetch(ctx context.Context, client *http.Client, timeout time.Duration, u *url.URL, accept string, limit int64, parse func([]byte) (*Configuration, error)) (*Configuration, error) {
-	const attempts = 3
-	for n := 1; ; n++ {
-		conf, err := fetchOnce(ctx, client, timeout, u, accept, limit, parse)
+func (d *Discovery) fetch(ctx context.Context, doc document) (*Configuration, *Error) {
+	var patience patience
+	for {
+		conf, err := d.fetchOnce(ctx, doc)
 		if err == nil {
 			return conf, nil
 		}
-		if err.kind != passing || n == attempts {
+		if err.kind != passing || ctx.Err() != nil {
 			return nil, err
 		}
-		if serr := sleep(ctx, backoff(n, err.retryAfter)); serr != nil {
+		wait, again := patience.next(err)
+		if !again {
+			return nil, err
+		}
+		if d.Log != nil {
+			patience.tell(ctx, d.Log, err, wait)
+		}
+		if sleep(ctx, wait) != nil {
 			return nil, err
 		}
 	}
 }
 
-func fetchOnce(ctx context.Context, client *http.Client, timeout time.Duration, u *url.URL, accept string, limit int64, parse func([]byte) (*Configuration, error)) (*Configuration, *Error) {
-	ctx, cancel := context.WithTimeout(ctx, attemptTimeout(timeout))
+func (d *Discovery) fetchOnce(ctx context.Context, doc document) (*Configuration, *Error) {
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout(d.Timeout))
 	defer cancel()
-	fail := &Error{Op: "discover", Where: placeURL(u)}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	fail := &Error{Op: "discover", Where: placeURL(doc.url)}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, doc.url.String(), nil)
 	if err != nil {
 		fail.Err, fail.kind = cause(err), lasting
 		return nil, fail
 	}
-	req.Header.Set("Accept", accept)
-	a, err := exchange(noDowngrade(client), req, limit)
+	req.Header.Set("Accept", doc.accept)
+	a, err := exchange(noDowngrade(d.HTTP), req, doc.limit)
 	if err != nil {
 		return nil, fail.network(err)
 	}
@@ -169,7 +189,7 @@ func fetchOnce(ctx context.Context, client *http.Client, timeout time.Duration, 
 		fail.hint = "Check the FHIR base URL: it has to answer below /.well-known/smart-configuration or /metadata. Where the server has neither, set the token URL yourself."
 		return nil, fail
 	}
-	conf, err := parse(a.body)
+	conf, err := doc.parse(a.body)
 	if err != nil {
 		fail.Err, fail.kind = err, lasting
 		fail.hint = "Set the token URL yourself if the server documents one."

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -127,6 +128,59 @@ func TestDiscoveryRetriesWhatMayPass(t *testing.T) {
 			t.Errorf("got %v, want the cause in it", err)
 		}
 	})
+}
+
+// A server that cannot be reached is told of within a bounded time, whether it has to be
+// discovered or its token URL is known, and whoever waits hears why. The numbers are those
+// of docs/authentication.md.
+func TestUnreachableIsToldInTime(t *testing.T) {
+	hang := func(r *http.Request) (*http.Response, error) {
+		<-r.Context().Done()
+		return nil, r.Context().Err()
+	}
+	refuse := func(*http.Request) (*http.Response, error) { return nil, syscall.ECONNREFUSED }
+	unknown := func(*http.Request) (*http.Response, error) {
+		return nil, &net.DNSError{Err: "no such host", Name: "fhir.example.org", IsNotFound: true}
+	}
+	overloaded := func(*http.Request) (*http.Response, error) { return respond(503, ""), nil }
+	for _, c := range []struct {
+		name     string
+		answer   func(*http.Request) (*http.Response, error)
+		tokenURL string
+		requests int
+		within   time.Duration
+	}{
+		{"refused, discovered", refuse, "", 5, 20 * time.Second},
+		{"refused, token URL", refuse, tokenURL, 5, 20 * time.Second},
+		{"unknown host, discovered", unknown, "", 5, 20 * time.Second},
+		{"silent, discovered", hang, "", 2, 62 * time.Second},
+		{"silent, token URL", hang, tokenURL, 2, 62 * time.Second},
+		{"overloaded, discovered", overloaded, "", 10, 40 * time.Second}, // it answers: the other place is worth asking
+		{"overloaded, token URL", overloaded, tokenURL, 5, 20 * time.Second},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var requests int
+				log, out := logged()
+				client := &Client{
+					Base: "https://fhir.example.org/r4", ClientID: "c", TokenURL: c.tokenURL, Keys: ecKey(), Log: log,
+					HTTP: &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+						requests++
+						return c.answer(r)
+					})},
+				}
+				start := time.Now()
+				_, err := client.Token(t.Context())
+				wantError(t, err, "", "", "")
+				if took := time.Since(start); took > c.within || requests != c.requests {
+					t.Errorf("took %v and %d requests, want at most %v and %d", took, requests, c.within, c.requests)
+				}
+				if got := strings.Count(out.String(), `"level":"WARN"`); got == 0 || got > 2 {
+					t.Errorf("told %d times:\n%s", got, out)
+				}
+			})
+		})
+	}
 }
 
 func TestDiscoveryCaches(t *testing.T) {

@@ -33,6 +33,7 @@ type Error struct {
 	hint       string
 	kind       kind
 	retryAfter time.Duration
+	silent     bool           // no answer came in time
 	clock      *time.Duration // the server's clock less ours, unrounded by minSkew; nil when not measured
 }
 

@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"mime"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -109,12 +111,24 @@ func (e *Error) network(err error) *Error {
 		e.hint = "The server's certificate does not hold for this URL and time: check the host name and this machine's clock."
 	case errors.As(err, &refusal):
 		e.kind = lasting
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded), timedOut(err):
+		e.silent = true
 		e.hint = "The server did not answer in time. Check that this machine may reach it (proxy, firewall), and run again."
 	default:
 		e.hint = "Check host name, proxy and firewall, and run again."
 	}
 	return e
+}
+
+// NetworkHint says what a person can do about a request that net/http could not get an
+// answer to, as an [*Error] of this package does: about TLS, the host's name, silence. It is
+// for programs that send requests of their own beside those of this package.
+func NetworkHint(err error) string { return new(Error).network(cause(err)).hint }
+
+// timedOut reports a time limit of the transport.
+func timedOut(err error) bool {
+	var n net.Error
+	return errors.As(err, &n) && n.Timeout()
 }
 
 // refused sorts an unexpected status into e: what may pass and what may not.
@@ -132,6 +146,36 @@ func attemptTimeout(d time.Duration) time.Duration {
 		return 30 * time.Second
 	}
 	return d
+}
+
+const (
+	// transientRetries is how often a request is repeated after 429, 5xx or a network
+	// failure: with backoff that is some 15 s, and more only where the server asks for it.
+	transientRetries = 4
+	// silentRetries is how often it is repeated when no answer came in time (30 s).
+	silentRetries = 1
+)
+
+// patience counts the failures of one request that may pass by themselves.
+type patience struct{ failures, silent int }
+
+// next says whether to try again, and after which wait. It counts the failure.
+func (p *patience) next(err *Error) (wait time.Duration, again bool) {
+	p.failures++
+	if err.silent {
+		p.silent++
+	}
+	return backoff(p.failures, err.retryAfter), p.failures <= transientRetries && p.silent <= silentRetries
+}
+
+// tell logs that the failure is waited out: a warning the first time, so that nobody waits
+// without knowing why.
+func (p *patience) tell(ctx context.Context, log *slog.Logger, err *Error, wait time.Duration) {
+	level := slog.LevelDebug
+	if p.failures == 1 {
+		level = slog.LevelWarn
+	}
+	log.Log(ctx, level, "no answer that helps yet: trying again", "error", err.Error(), "wait", wait.Round(time.Millisecond))
 }
 
 const (

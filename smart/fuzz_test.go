@@ -73,7 +73,7 @@ func FuzzTokenResponse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if code := r.errorCode(); len(code) > maxDescription+3 || strings.ContainsAny(code, "\r\n\x00") {
+		if code := r.errorCode(nil); len(code) > maxDescription+3 || strings.ContainsAny(code, "\r\n\x00") {
 			t.Errorf("error code %q", code)
 		}
 		tok, _, err := r.token(now, now)

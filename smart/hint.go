@@ -7,8 +7,17 @@ import (
 	"time"
 )
 
-// hint says what a person can do about a failed token request.
+// hint says what a person can do about a failed token request. A difference of clocks is
+// told beside it: it may be the cause, and may not.
 func (c *Client) hint(e *Error, a *answer, key *Key, tokenURL string) string {
+	text := c.advice(e, a, key, tokenURL)
+	if e.Skew == 0 {
+		return text
+	}
+	return fmt.Sprintf("%s Besides, the server's clock is %s this machine's: set the clock (NTP); an assertion signed by the server's clock was refused, too.", text, describeSkew(e.Skew))
+}
+
+func (c *Client) advice(e *Error, a *answer, key *Key, tokenURL string) string {
 	said := strings.ToLower(e.Description)
 	says := func(words ...string) bool {
 		for _, w := range words {
@@ -23,7 +32,7 @@ func (c *Client) hint(e *Error, a *answer, key *Key, tokenURL string) string {
 		return "The authorization server is overloaded or down. Run again later."
 	case a.status >= 300 && a.status < 400:
 		return "Set the token URL to the address that the server redirects to, if you trust it, and register nothing with the old one."
-	case e.Code == "" && wantsTLS(a):
+	case e.Code == "" && WantsTLS(a.status, a.body):
 		return "The server wants https at that port: use https in the URL."
 	case a.html() && e.Code == "":
 		return "A web page came instead of JSON, often a login page or a proxy's: check that the token URL is the token endpoint and not the authorize endpoint or a portal."
@@ -33,8 +42,6 @@ func (c *Client) hint(e *Error, a *answer, key *Key, tokenURL string) string {
 		return "Asked for were: " + listScopes(c.Scopes) + ". Have these approved where the client is registered, or set the scopes that are."
 	case e.Code == "unsupported_grant_type":
 		return "The server does not offer the client_credentials grant there: check that it supports backend services and that the token URL is the right one."
-	case e.Skew != 0:
-		return fmt.Sprintf("The server's clock is %s this machine's: set the clock (NTP). An assertion signed by the server's clock was refused as well, so that there may be more to mend.", describeSkew(e.Skew))
 	case e.kind != rejected:
 		return "The token endpoint's answer is not one of RFC 6749: check that the token URL is the right one."
 	case key == nil:
@@ -56,12 +63,12 @@ func (c *Client) hint(e *Error, a *answer, key *Key, tokenURL string) string {
 	}
 }
 
-// wantsTLS recognizes what web servers (Go, nginx, Apache, Tomcat) answer to plain http on a TLS
-// port.
-func wantsTLS(a *answer) bool {
-	text := strings.ToLower(string(a.body[:min(len(a.body), 4096)]))
+// WantsTLS recognizes what web servers (Go, nginx, Apache, Tomcat) answer to plain http on a TLS
+// port. The first 4 KiB of the body are looked at.
+func WantsTLS(status int, body []byte) bool {
+	text := strings.ToLower(string(body[:min(len(body), 4096)]))
 	for _, said := range []string{"http request to an https server", "plain http request was sent to https port", "speaking plain http to an ssl", "requires tls"} {
-		if a.status == http.StatusBadRequest && strings.Contains(text, said) {
+		if status == http.StatusBadRequest && strings.Contains(text, said) {
 			return true
 		}
 	}

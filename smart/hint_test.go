@@ -1,10 +1,14 @@
 package smart
 
 import (
+	"encoding/base64"
+	"encoding/json"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 func TestP14EachErrorHasItsOwnMessageAndHint(t *testing.T) {
@@ -56,6 +60,56 @@ func TestP14EachErrorHasItsOwnMessageAndHint(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// A difference of clocks does not hide what the server says, and clients with a secret, who
+// sign nothing, hear nothing of it.
+func TestF1ADifferenceOfClocksIsNotTheOnlyHint(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &endpoint{t: t, answer: func(int, call) *http.Response {
+			return respond(401, `{"error":"invalid_client","error_description":"No public key found with that kid"}`,
+				"Date", time.Now().Add(30*time.Second).UTC().Format(http.TimeFormat))
+		}}
+		_, err := newClient(e).Token(t.Context())
+		wantError(t, err, "auth", "invalid_client", `Register the public key with kid "ec"`)
+		wantError(t, err, "auth", "", "server's clock is 30s ahead of this machine's")
+
+		e = &endpoint{t: t, answer: e.answer}
+		c := newClient(e)
+		c.Keys, c.Secret = nil, "hunter2"
+		_, err = c.Token(t.Context())
+		got := wantError(t, err, "auth", "invalid_client", "Check client id and secret")
+		if got.Skew != 0 || strings.Contains(got.Hint(), "clock") || e.count() != 1 {
+			t.Errorf("got skew %v, %q after %d requests", got.Skew, got.Hint(), e.count())
+		}
+	})
+}
+
+// I6: a server that repeats the secret, as it is or as it was sent, where the error's code or
+// description should be.
+func TestI6SecretInTheServersAnswer(t *testing.T) {
+	const secret = "hunter2/+ä"
+	for _, inBody := range []bool{false, true} {
+		for _, form := range []string{secret, url.QueryEscape(secret), base64.StdEncoding.EncodeToString([]byte("my-client:" + url.QueryEscape(secret)))} {
+			for _, body := range []map[string]string{
+				{"error": "bad secret " + form}, {"error": "invalid_client", "error_description": "bad secret " + form},
+			} {
+				if inBody && form != secret && form != url.QueryEscape(secret) {
+					continue // never sent
+				}
+				for _, status := range []int{200, 400} {
+					e := &endpoint{t: t, answer: func(int, call) *http.Response { return respond(status, string(must(json.Marshal(body)))) }}
+					c := newClient(e)
+					c.Keys, c.Secret, c.SecretInBody = nil, secret, inBody
+					_, err := c.Token(t.Context())
+					got := wantError(t, err, "auth", "bad secret [secret]", "")
+					if strings.Contains(got.Error()+got.Hint()+got.Code, form) {
+						t.Errorf("status %d, in the body %v: %v", status, inBody, got)
+					}
+				}
+			}
+		}
 	}
 }
 

@@ -9,9 +9,6 @@ import (
 )
 
 const (
-	// transientRetries is how often a request is repeated after 429, 5xx or a network
-	// failure.
-	transientRetries = 4
 	// provenRetries is how often a rejection is not believed when the same key got a
 	// token before in this process (F9).
 	provenRetries = 5
@@ -21,15 +18,19 @@ const (
 )
 
 // request gets one token, with as many attempts as the failures deserve. Each attempt
-// signs an assertion of its own (P8).
+// signs an assertion of its own (P8). Discovery has a patience of its own.
 func (c *Client) request(ctx context.Context) (*Token, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
+	tokenURL, conf, err := c.endpoint(ctx)
+	if err != nil {
+		return nil, asError("discover", err)
+	}
 	var past attempts
 	skew := c.Skew()
 	for {
-		tok, kid, err := c.attempt(ctx, skew)
+		tok, kid, err := c.attempt(ctx, tokenURL, conf, skew)
 		if err == nil {
 			c.accepted(kid, skew)
 			return tok, nil
@@ -47,7 +48,11 @@ func (c *Client) request(ctx context.Context) (*Token, error) {
 		if past.skewed {
 			skew = correction(*err.clock)
 		}
-		c.log().Debug("token request repeated", "status", err.Status, "error", err.Code, "wait", wait)
+		if err.kind == passing {
+			past.patience.tell(ctx, c.log(), err, wait)
+		} else {
+			c.log().Debug("token request repeated", "status", err.Status, "error", err.Code, "wait", wait)
+		}
 		if sleep(ctx, wait) != nil {
 			return nil, err
 		}
@@ -56,7 +61,7 @@ func (c *Client) request(ctx context.Context) (*Token, error) {
 
 // attempts is what request knows when it decides whether to try again.
 type attempts struct {
-	transient int  // failures that may pass
+	patience  patience
 	rejected  int  // rejections of who we are
 	corrected bool // an attempt was made with the server's clock (F1)
 	proven    bool // the key got a token before (F9)
@@ -69,8 +74,7 @@ type attempts struct {
 func (a *attempts) next(err *Error) (wait time.Duration, again bool) {
 	switch err.kind {
 	case passing:
-		a.transient++
-		return backoff(a.transient, err.retryAfter), a.transient <= transientRetries
+		return a.patience.next(err)
 	case rejected:
 		if a.skewed && a.assertion && !a.corrected { // F1: once more with the server's clock
 			a.corrected = true
@@ -116,26 +120,23 @@ const maxTokenResponse = 1 << 20
 
 // attempt asks the token endpoint once. kid names the key used; it is empty for
 // client secrets.
-func (c *Client) attempt(ctx context.Context, skew time.Duration) (tok *Token, kid string, failure *Error) {
-	tokenURL, conf, err := c.endpoint(ctx)
-	if err != nil {
-		return nil, "", asError("discover", err)
-	}
+func (c *Client) attempt(ctx context.Context, tokenURL string, conf *Configuration, skew time.Duration) (tok *Token, kid string, failure *Error) {
 	fail := &Error{Op: "request token", Where: place(tokenURL)}
 	form := url.Values{"grant_type": {"client_credentials"}} // P9
 	if len(c.Scopes) > 0 {
 		form.Set("scope", strings.Join(c.Scopes, " "))
 	}
 	header := http.Header{"Accept": {"application/json"}, "Content-Type": {"application/x-www-form-urlencoded"}}
-	secrets := []string{string(c.Secret)}
+	secrets := []string{string(c.Secret), url.QueryEscape(string(c.Secret))}
 	var key *Key
+	var err error
 	switch {
 	case c.Keys != nil:
-		if key, err = c.key(ctx, conf); err != nil {
-			return nil, "", asError("choose key", err)
+		var signed Secret
+		key, signed, err = c.signed(ctx, tokenURL, conf, skew)
+		if key != nil {
+			kid = key.kid
 		}
-		kid = key.kid
-		signed, err := c.sign(key, tokenURL, skew)
 		if err != nil {
 			return nil, kid, asError("sign assertion", err)
 		}
@@ -159,11 +160,12 @@ func (c *Client) attempt(ctx context.Context, skew time.Duration) (tok *Token, k
 	if c.Keys == nil && !c.SecretInBody {
 		// RFC 6749 2.3.1: both are form-encoded before they are joined.
 		req.SetBasicAuth(url.QueryEscape(c.ClientID), url.QueryEscape(string(c.Secret)))
+		secrets = append(secrets, strings.TrimPrefix(req.Header.Get("Authorization"), "Basic "))
 	}
 
 	client := copyClient(c.HTTP)
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse } // F10
-	sent := c.now()
+	asked, sent := time.Now(), c.now()
 	a, err := exchange(client, req, maxTokenResponse)
 	received := c.now()
 	if err != nil {
@@ -171,7 +173,7 @@ func (c *Client) attempt(ctx context.Context, skew time.Duration) (tok *Token, k
 	}
 	tok, failure = c.read(a, fail, sent, received, secrets)
 	if failure != nil {
-		if failure.kind == rejected {
+		if failure.kind == rejected && key != nil { // a secret is not refused for its time
 			if failure.clock = measureClock(a, sent, received); failure.clock != nil {
 				failure.Skew = correction(*failure.clock)
 			}
@@ -182,6 +184,7 @@ func (c *Client) attempt(ctx context.Context, skew time.Duration) (tok *Token, k
 		}
 		return nil, kid, failure
 	}
+	tok.asked = asked
 	c.log().Debug("token received", "kid", kid, "expires_in", tok.Expiry.Sub(sent).Round(time.Second), "scopes", len(tok.Scopes))
 	return tok, kid, nil
 }
@@ -192,7 +195,7 @@ func (c *Client) read(a *answer, fail *Error, sent, received time.Time, secrets 
 	if a.status < 200 || a.status > 299 {
 		fail.refused(a)
 		if body, err := parseTokenResponse(a.body); err == nil {
-			fail.Code, fail.Description = body.errorCode(), clean(body.Description.text(), secrets...)
+			fail.Code, fail.Description = body.errorCode(secrets), clean(body.Description.text(), secrets...)
 		}
 		switch {
 		case a.status >= 300 && a.status < 400:
@@ -217,7 +220,7 @@ func (c *Client) read(a *answer, fail *Error, sent, received time.Time, secrets 
 		}
 		return nil, fail
 	}
-	if code := body.errorCode(); code != "" {
+	if code := body.errorCode(secrets); code != "" {
 		fail.Code, fail.Description = code, clean(body.Description.text(), secrets...)
 		if code != "invalid_scope" && code != "unsupported_grant_type" {
 			fail.kind = rejected
@@ -232,7 +235,7 @@ func (c *Client) read(a *answer, fail *Error, sent, received time.Time, secrets 
 	for _, w := range warnings {
 		c.warnOnce(w)
 	}
-	if tok.Scopes == nil && len(c.Scopes) > 0 {
+	if tok.Scopes == nil && len(c.Scopes) > 0 { // P16
 		c.warnOnce("the token endpoint did not say which scopes it granted; those that were asked for are assumed")
 	}
 	if tok.Scopes != nil && len(tok.Scopes) == 0 && len(c.Scopes) > 0 { // P16

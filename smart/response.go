@@ -48,13 +48,13 @@ func (v rawValue) text() string {
 	return s
 }
 
-// errorCode is the error, in the characters that RFC 6749 5.2 allows.
-func (r *tokenResponse) errorCode() string {
+// errorCode is the error, without the secrets that were sent.
+func (r *tokenResponse) errorCode(secrets []string) string {
 	code := r.ErrorCode.text()
 	if code == "" && r.ErrorCode != "" {
 		return "unknown_error" // an object or a number: an error all the same
 	}
-	return clean(code)
+	return clean(code, secrets...)
 }
 
 // token makes the Token. Its life is counted from when it was asked for, which is before

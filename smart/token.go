@@ -30,6 +30,7 @@ type Token struct {
 	// RFC 6749 5.1 defines as "those that were asked for".
 	Scopes []string
 
+	asked time.Time // when the request for it began, by the clock of this process; zero when unknown
 	renew time.Time // from here on a new one is asked for (P13)
 }
 

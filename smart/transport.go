@@ -20,8 +20,9 @@ import (
 // When the server answers 401, the token is invalidated, another one is asked for and
 // the request is sent once more (F7, F8), provided that the source is an [Invalidator]
 // and that the body can be read again (it has none, or there is a GetBody).
-// Otherwise the caller gets the 401. A second 401, for a token just issued, is an
-// [*Error] (F11). No other answer is acted on: 403, 429 and 5xx are the caller's.
+// Otherwise the caller gets the 401. Another 401, for a token just issued, is an
+// [*Error] (F11); a third request goes out only when the second one's token is older than the
+// first refusal. No other answer is acted on: 403, 429 and 5xx are the caller's.
 // Errors of the Source are returned as they are; beware that http.Client puts the
 // request's whole URL before any error.
 //
@@ -36,7 +37,7 @@ type Transport struct {
 	// Origins get the token beside the Server's.
 	Origins []Origin
 	// Header is set on requests to those same origins, for servers that want more than a
-	// token (Epic-Client-ID).
+	// token (Epic-Client-ID). It is held to be as secret as a token (P10).
 	Header http.Header
 	// AllowHTTP permits plain http to hosts other than loopback (P10).
 	AllowHTTP bool
@@ -51,12 +52,13 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !t.allowed(req.URL) {
 		return t.base().RoundTrip(withoutToken(req))
 	}
-	if t.Source == nil {
-		return t.base().RoundTrip(t.decorate(req, nil))
-	}
-	if req.URL.Scheme != "https" && !t.AllowHTTP && !loopback(req.URL.Hostname()) {
+	secret := t.Source != nil || len(t.Header) > 0 || req.Header.Get("Authorization") != ""
+	if secret && req.URL.Scheme != "https" && !t.AllowHTTP && !loopback(req.URL.Hostname()) {
 		closeBody(req)
 		return nil, plainHTTP("send request", req.URL)
+	}
+	if t.Source == nil {
+		return t.base().RoundTrip(t.decorate(req, nil))
 	}
 	ctx := req.Context()
 	token, err := t.Source.Token(ctx)
@@ -72,35 +74,47 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !ok {
 		return resp, nil
 	}
+	refused := time.Now()
 	source.Invalidate(token.AccessToken)
 	if req.Body != nil && req.Body != http.NoBody && req.GetBody == nil {
 		return resp, nil
 	}
 	drain(resp)
 	t.log().DebugContext(ctx, "401: authenticating again")
-	return t.again(ctx, req)
+	return t.again(ctx, req, refused)
 }
 
-// again sends the request a second and last time, with a token that is not the one just
-// refused.
-func (t *Transport) again(ctx context.Context, req *http.Request) (*http.Response, error) {
-	token, err := t.Source.Token(ctx)
-	if err != nil {
-		return nil, err
-	}
-	second := t.decorate(req, token)
-	if req.GetBody != nil {
-		if second.Body, err = req.GetBody(); err != nil {
-			return nil, &Error{Op: "send request again", Where: placeURL(req.URL), Err: err}
+// again sends a request that was refused once more, with another token than the one just
+// refused. That may be one which somebody else asked for before the refusal, and which
+// was revoked together with the first: then there is a last time.
+func (t *Transport) again(ctx context.Context, req *http.Request, refused time.Time) (*http.Response, error) {
+	for last := false; ; last = true {
+		token, err := t.Source.Token(ctx)
+		if err != nil {
+			return nil, err
 		}
+		next := t.decorate(req, token)
+		if req.GetBody != nil {
+			if next.Body, err = req.GetBody(); err != nil {
+				return nil, &Error{Op: "send request again", Where: originText(req.URL), Err: err}
+			}
+		}
+		resp, err := t.base().RoundTrip(next)
+		if err != nil || resp.StatusCode != http.StatusUnauthorized {
+			return resp, err
+		}
+		t.Source.(Invalidator).Invalidate(token.AccessToken)
+		drain(resp)
+		if last || token.asked.IsZero() || !token.asked.Before(refused) {
+			return nil, justIssued(req, resp)
+		}
+		refused = time.Now()
 	}
-	resp, err := t.base().RoundTrip(second)
-	if err != nil || resp.StatusCode != http.StatusUnauthorized {
-		return resp, err
-	}
-	t.Source.(Invalidator).Invalidate(token.AccessToken)
-	drain(resp)
-	return nil, &Error{ // F11
+}
+
+// justIssued is the end of a request whose every token is refused (F11).
+func justIssued(req *http.Request, resp *http.Response) error {
+	return &Error{
 		Op: "send request", Where: originText(req.URL), Status: resp.StatusCode, Code: challengeCode(resp.Header), kind: lasting,
 		Err:  errText("the server refuses a token that was just issued"),
 		hint: "Check that the token URL belongs to this FHIR server, that the client may use this API and that the server's own clocks agree.",

@@ -240,6 +240,35 @@ func TestF11SecondRefusalStops(t *testing.T) {
 	}
 }
 
+// F11 is for tokens just issued: one that somebody else got while this request was under way
+// may have been revoked since, and another one is asked for.
+func TestF11ATokenOlderThanTheRefusalIsNotJustIssued(t *testing.T) {
+	for _, refuseAll := range []bool{false, true} {
+		e := &endpoint{t: t}
+		client := newClient(e)
+		first := must(client.Token(t.Context()))
+		var requests atomic.Int32
+		server := newFHIR(t, func(w http.ResponseWriter, _ *http.Request) {
+			n := requests.Add(1)
+			if n == 1 { // meanwhile another request renews
+				client.Invalidate(first.AccessToken)
+				_, _ = client.Token(context.Background())
+			}
+			if n <= 2 || refuseAll { // the server has revoked both
+				w.WriteHeader(401)
+			}
+		})
+		c := &http.Client{Transport: &Transport{Source: client, Server: server.base()}}
+		_, _, err := get(t, c, server.URL+"/status")
+		if (err != nil) != refuseAll || requests.Load() != 3 || e.count() != 3 {
+			t.Errorf("refuse all %v: got %v after %d requests with %d tokens, want 3 of each", refuseAll, err, requests.Load(), e.count())
+		}
+		if e, ok := errors.AsType[*Error](err); refuseAll && (!ok || !strings.Contains(e.Error(), "just issued")) {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
 func TestOnly401IsActedOn(t *testing.T) {
 	status := 0
 	server := newFHIR(t, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(status) })
@@ -338,6 +367,42 @@ func TestP10TransportRefusesPlainHTTP(t *testing.T) {
 	}
 	if got := must(io.ReadAll(resp.Body)); string(got) != "Bearer t1" {
 		t.Errorf("got %q", got)
+	}
+}
+
+// Headers of the server's own are as secret as a token, also where there is no token, and so
+// is an Authorization of the caller's.
+func TestP10TransportSendsNoSecretOverPlainHTTP(t *testing.T) {
+	for _, c := range []struct {
+		name          string
+		header        http.Header
+		authorization string
+		ok            bool
+	}{
+		{"nothing secret", nil, "", true},
+		{"a header", http.Header{"X-Api-Key": {"k"}}, "", false},
+		{"the caller's", nil, "Basic eDp5", false},
+	} {
+		sent := 0
+		tr := &Transport{Server: must(url.Parse("http://ehr.example.org/fhir")), Header: c.header, Base: roundTrip(func(*http.Request) (*http.Response, error) {
+			sent++
+			return respond(200, ""), nil
+		})}
+		req := must(http.NewRequest("GET", "http://ehr.example.org/fhir/metadata", nil))
+		if c.authorization != "" {
+			req.Header.Set("Authorization", c.authorization)
+		}
+		_, err := tr.RoundTrip(req)
+		if (err == nil) != c.ok || (sent == 1) != c.ok {
+			t.Errorf("%s: got %v, sent %d", c.name, err, sent)
+		}
+		if !c.ok {
+			wantError(t, err, "auth", "plain http", "https")
+			tr.AllowHTTP = true
+			if _, err := tr.RoundTrip(req); err != nil || sent != 1 {
+				t.Errorf("%s, allowed: got %v, sent %d", c.name, err, sent)
+			}
+		}
 	}
 }
 

@@ -133,7 +133,7 @@ func (a *app) tokenSource(f *config.File, s config.Server, scopes scopePlan, cli
 	}
 	auth := &authorizer{
 		server: s, scopes: scopes, http: client, log: log, now: a.sys.Now,
-		discovery: &smart.Discovery{HTTP: client, Now: a.sys.Now},
+		discovery: &smart.Discovery{HTTP: client, Now: a.sys.Now, Log: log},
 		keys:      keyring{app: a, server: s, folder: keyFolder(f.StateDir, s.Name)},
 	}
 	if s.Auth.Type == config.ClientSecret {
