@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
 )
 
 // Every command line of the documentation, in a block or between backquotes, is one that
@@ -86,6 +88,53 @@ func unknownLine(line string) string {
 		}
 	}
 	return ""
+}
+
+// ehrOfTheDocs is the server that the documents have in their examples.
+const ehrOfTheDocs = "https://ehr.example.org/fhir/r4"
+
+// docBlock is the indented block of docs/authentication.md that has the text, without its
+// indentation, and with the sandbox in place of the server.
+func docBlock(ts *testscript.TestScript, text string) string {
+	root, err := os.Getwd() // of the test, not of the script
+	check(ts, err)
+	data, err := os.ReadFile(filepath.Join(root, "../../../docs/authentication.md"))
+	check(ts, err)
+	var block strings.Builder
+	for line := range strings.Lines(string(data) + "end\n") {
+		inner, indented := strings.CutPrefix(line, "    ")
+		if indented || strings.TrimSpace(line) == "" {
+			block.WriteString(strings.TrimPrefix(inner, "   ")) // within a list
+			continue
+		}
+		if strings.Contains(block.String(), text) {
+			return strings.ReplaceAll(block.String(), ehrOfTheDocs, ts.Getenv("SANDBOX"))
+		}
+		block.Reset()
+	}
+	ts.Fatalf("docs/authentication.md has no block with %q", text)
+	return ""
+}
+
+// docWrite is the script command docwrite.
+func docWrite(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: docwrite FILE TEXT")
+	}
+	check(ts, os.WriteFile(ts.MkAbs(args[0]), []byte(docBlock(ts, args[1])), 0o600))
+}
+
+// docRun is the script command docrun.
+func docRun(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: docrun TEXT")
+	}
+	for line := range strings.Lines(docBlock(ts, args[0])) {
+		line, _, _ = strings.Cut(line, " # ")
+		if argv := words(line); len(argv) > 0 {
+			check(ts, ts.Exec(argv[0], argv[1:]...))
+		}
+	}
 }
 
 // words splits a line as a shell does, quotes taken off.

@@ -127,10 +127,11 @@ func (a *app) get(ctx context.Context, conn *connection, u *url.URL, accept stri
 	client.CheckRedirect = redirect
 	resp, err := client.Do(req)
 	if err != nil {
-		return requestError(ctx, "get", u, err)
+		return unanswered(ctx, "get", u, err)
 	}
 	defer resp.Body.Close()
-	n, err := copyBody(a.sys.Stdout, resp)
+	var start prefix
+	n, err := copyBody(io.MultiWriter(a.sys.Stdout, &start), resp)
 	if asJSON {
 		slog.New(slog.NewJSONHandler(a.sys.Stderr, nil)).Info("answer",
 			"status", resp.StatusCode, "contentType", resp.Header.Get("Content-Type"), "bytes", n,
@@ -140,7 +141,7 @@ func (a *app) get(ctx context.Context, conn *connection, u *url.URL, accept stri
 		return requestError(ctx, "read answer", resp.Request.URL, err)
 	}
 	if resp.StatusCode/100 != 2 {
-		return &statusError{status: resp.StatusCode, origin: smart.OriginOf(resp.Request.URL), retryAfter: resp.Header.Get("Retry-After"), open: conn.auth == nil}
+		return &statusError{status: resp.StatusCode, origin: smart.OriginOf(resp.Request.URL), retryAfter: resp.Header.Get("Retry-After"), open: conn.auth == nil, plain: smart.WantsTLS(resp.StatusCode, start)}
 	}
 	return nil
 }
@@ -200,12 +201,31 @@ func requestError(ctx context.Context, doing string, u *url.URL, err error) erro
 	return fmt.Errorf("%s from %s: %w", doing, smart.OriginOf(u), err)
 }
 
+// unanswered is requestError for a request that got no answer.
+func unanswered(ctx context.Context, doing string, u *url.URL, err error) error {
+	e := requestError(ctx, doing, u, err)
+	if ctx.Err() != nil || hintOf(e) != "" {
+		return e
+	}
+	return &hintedError{message: e.Error(), hint: smart.NetworkHint(err)}
+}
+
+// prefix keeps the first bytes of what is written to it.
+type prefix []byte
+
+func (p *prefix) Write(b []byte) (int, error) {
+	const enough = 4 << 10
+	*p = append(*p, b[:min(len(b), enough-len(*p))]...)
+	return len(b), nil
+}
+
 // statusError is an answer other than 2xx.
 type statusError struct {
 	status     int
 	origin     smart.Origin
 	retryAfter string
 	open       bool // no token was asked for
+	plain      bool // plain http to a TLS port
 }
 
 func (e *statusError) Error() string {
@@ -224,6 +244,8 @@ func (e *statusError) Class() string {
 
 func (e *statusError) Hint() string {
 	switch {
+	case e.plain:
+		return "the server wants https at that port: use https in the URL"
 	case e.status == http.StatusUnauthorized && e.open:
 		return "the server wants a token, or another than the one given: see docs/authentication.md"
 	case e.status == http.StatusUnauthorized:

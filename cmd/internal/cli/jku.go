@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -85,7 +86,7 @@ func (z *authorizer) fetchJKU(ctx context.Context, jku string) (set smart.JWKS, 
 	client.CheckRedirect = redirect
 	resp, err := client.Do(req)
 	if err != nil {
-		return set, "", requestError(ctx, "get the key set", u, err)
+		return set, "", unanswered(ctx, "get the key set", u, err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
@@ -99,9 +100,17 @@ func (z *authorizer) fetchJKU(ctx context.Context, jku string) (set smart.JWKS, 
 		return set, "", &jkuError{message: "what is there is too long for a key set"}
 	}
 	if set, err = smart.ParseJWKS(data); err != nil {
-		return set, "", &jkuError{message: "what is there is no JWK Set", hint: "the URL must lead to the set itself, without a page or a login before it"}
+		return set, "", &jkuError{message: "what is there is no JWK Set: " + reason(err), hint: "the URL must lead to the set itself, without a page or a login before it; its kids must differ"}
 	}
 	return set, resp.Header.Get("Cache-Control"), nil
+}
+
+// reason is what a key set was refused for, without the operation.
+func reason(err error) string {
+	if inner := errors.Unwrap(err); inner != nil {
+		err = inner
+	}
+	return err.Error()
 }
 
 // jkuError is a published key set that a server could not verify assertions with.

@@ -128,8 +128,12 @@ func known(advertised []string) []string {
 }
 
 // makeKey generates a key and writes it with its public halves into the folder.
-// An existing private key is never overwritten.
+// None of the three files is ever overwritten: a set that is there may be registered. Where
+// the private key is there the error is fs.ErrExist.
 func makeKey(folder, alg, kid string) (*smart.Key, error) {
+	if err := nothingThere(folder); err != nil {
+		return nil, err
+	}
 	key, err := smart.GenerateKeyPair(alg, kid)
 	if err != nil {
 		return nil, err
@@ -144,6 +148,29 @@ func makeKey(folder, alg, kid string) (*smart.Key, error) {
 		return nil, err
 	}
 	return key, writePublic(folder, key, smart.Keys{key})
+}
+
+// nothingThere refuses a folder that holds one of the files of a key. The private one is
+// looked for last: another process that makes a key writes it first.
+func nothingThere(folder string) error {
+	var found error
+	for _, name := range []string{publicFile, jwksFile, privateFile} {
+		path := filepath.Join(folder, name)
+		_, err := os.Lstat(path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			return fmt.Errorf("look for keys: %w", err)
+		case name == privateFile:
+			found = &usageError{message: "make key: " + path, err: fs.ErrExist, hint: "move the old key away first, or choose another folder"}
+		default:
+			found = &usageError{
+				message: path + " is there already and is not overwritten",
+				hint:    "a server may know that key: move it away if none does, or choose another folder",
+			}
+		}
+	}
+	return found
 }
 
 // writePublic writes what is registered: the whole set, and one key of it as PEM for

@@ -17,7 +17,8 @@ func (a *app) keysCommand() *cobra.Command {
 		Short: "Make a key pair and the files to register it with",
 		Long: `Make a key pair for SMART Backend Services and write three files:
 private_key.pem (only its owner may read it), public_key.pem and jwks.json. The latter
-two are what a FHIR server asks for at registration. Nothing is overwritten.`,
+two are what a FHIR server asks for at registration. Nothing is overwritten: where one of the
+three is there, no key is made.`,
 		Example: `  flue keys generate --dir keys/hospital --alg ES384`,
 		Args:    exactly(),
 		RunE: func(*cobra.Command, []string) error {

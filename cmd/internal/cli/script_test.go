@@ -37,6 +37,8 @@ func TestMain(m *testing.M) {
 //	saw KIND...              demand that the servers saw secrets of these kinds
 //	setvar NAME FILE KEY     $NAME becomes the member of the JSON object in the file
 //	keyset FILE KEYFILE...   write the keys of several files as one private JWK Set
+//	docwrite FILE TEXT       write the block of docs/authentication.md that has the text
+//	docrun TEXT              run the commands of that block
 //	edit FILE OLD NEW        replace text in the file
 //	envfile NAME FILE        $NAME becomes the content of the file
 //	kickoff REQUEST FILE     begin an export beside flue; its status URL goes to the file
@@ -56,21 +58,23 @@ func TestScripts(t *testing.T) {
 			return watch(t, e)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits":   exits,
-			"waitfor": waitFor,
-			"count":   count,
-			"lastrun": lastRun,
-			"ehr":     startEHR,
-			"proxy":   startProxy,
-			"fetch":   fetch,
-			"signed":  signed,
-			"kickoff": kickOff,
-			"saw":     saw,
-			"setvar":  setVar,
-			"edit":    edit,
-			"keyset":  keySet,
-			"envfile": envFile,
-			"sandbox": func(ts *testscript.TestScript, _ bool, args []string) { startForScript(ts, cache, args) },
+			"exits":    exits,
+			"waitfor":  waitFor,
+			"count":    count,
+			"lastrun":  lastRun,
+			"ehr":      startEHR,
+			"proxy":    startProxy,
+			"fetch":    fetch,
+			"signed":   signed,
+			"kickoff":  kickOff,
+			"saw":      saw,
+			"setvar":   setVar,
+			"docwrite": docWrite,
+			"docrun":   docRun,
+			"edit":     edit,
+			"keyset":   keySet,
+			"envfile":  envFile,
+			"sandbox":  func(ts *testscript.TestScript, _ bool, args []string) { startForScript(ts, cache, args) },
 		},
 	})
 }
