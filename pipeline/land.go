@@ -183,6 +183,9 @@ func (x *execution) landed(ctx context.Context, b *board, t ledger.Task, p *spoo
 	if err != nil {
 		return nil, err
 	}
+	for _, text := range info.Notes {
+		x.warn("search", text, 1)
+	}
 	b.mu.Lock()
 	bad := b.bad
 	b.mu.Unlock()

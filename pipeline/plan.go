@@ -41,6 +41,9 @@ type plan struct {
 	Params      map[string][]string `json:"params,omitempty"`  // search parameters to find a type's resources by
 	Ignored     []string            `json:"ignored,omitempty"` // what the server said it ignores (F18)
 	Warnings    []sinks.Warning     `json:"warnings,omitempty"`
+	// Doubts say why types are not known to come whole whatever their bodies say
+	// (I2), by type; anyType stands for all of them.
+	Doubts map[string]string `json:"doubts,omitempty"`
 	// Generation counts the listings of files that were given up: their parts
 	// must not be taken for those of a later one.
 	Generation int `json:"generation,omitempty"`
@@ -216,22 +219,29 @@ func chainStart(m *sinks.Manifest) time.Time {
 	return m.Started
 }
 
+// doubt notes why a type, or with anyType every one, is not known to come whole.
+func (p *plan) doubt(typ, why string) {
+	if p.Doubts == nil {
+		p.Doubts = map[string]string{}
+	}
+	p.Doubts[typ] = why
+}
+
 // incremental reports whether the run asks for changes only, so that nothing is
 // a proper answer (F26).
 func (p plan) incremental() bool { return !p.Since.IsZero() }
 
 // watermarks computes those of the snapshot: types that came whole get the
 // run's mark, the others keep what the chain has for them, or have none (I2). A
-// full run keeps nothing: its chain begins with it. failed says that the
-// server reported errors, or that a body may have been cut: where the job names no
-// types, that may be about one of which nothing came.
-func (p plan) watermarks(mark time.Time, counts []sinks.TypeCount, failed bool) map[string]time.Time {
+// full run keeps nothing: its chain begins with it. doubted says that no type is
+// known to have come whole: where the job names none, also one of which nothing came.
+func (p plan) watermarks(mark time.Time, counts []sinks.TypeCount, doubted bool) map[string]time.Time {
 	marks := map[string]time.Time{}
 	maps.Copy(marks, p.Earlier)
 	if mark.IsZero() {
 		return marks
 	}
-	whole := !failed
+	whole := !doubted
 	for _, c := range counts {
 		switch {
 		case !c.Complete:

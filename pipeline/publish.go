@@ -22,14 +22,14 @@ const extras = "extras"
 // publish checks that the numbers add up (I3), applies the job's policies, and
 // makes the snapshot visible (I1).
 func (x *execution) publish(ctx context.Context, b *board) (*sinks.Manifest, error) {
-	counts, deliveries, err := x.account(ctx, b)
+	sum, err := x.account(ctx, b)
 	if err != nil {
 		return nil, err
 	}
-	if err := x.judge(deliveries, counts); err != nil {
+	if err := x.judge(sum); err != nil {
 		return nil, err
 	}
-	if err := x.unique(deliveries); err != nil {
+	if err := x.unique(sum.deliveries); err != nil {
 		return nil, err
 	}
 	more, err := x.writeExtras(ctx, b)
@@ -39,7 +39,7 @@ func (x *execution) publish(ctx context.Context, b *board) (*sinks.Manifest, err
 	if err := x.enter(ctx, Publishing, nil); err != nil {
 		return nil, err
 	}
-	m, err := x.manifest(ctx, counts, deliveries, more)
+	m, err := x.manifest(ctx, sum, more)
 	if err != nil {
 		return nil, err
 	}
@@ -124,16 +124,16 @@ func (x *execution) published(ctx context.Context, m *sinks.Manifest, location s
 // account gathers what the numbers are made of and adds them up. The
 // conversions are read from the ledger: what is not recorded there does not
 // count (I5).
-func (x *execution) account(ctx context.Context, b *board) ([]sinks.TypeCount, []delivery, error) {
+func (x *execution) account(ctx context.Context, b *board) (*tally, error) {
 	c, err := x.newConverter(ctx, b)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	var deliveries []delivery
 	for _, t := range b.tasks {
 		p := b.parts[t.Key]
 		if p == nil {
-			return nil, nil, bug("a file has not landed")
+			return nil, bug("a file has not landed")
 		}
 		deliveries = append(deliveries, delivery{t, p.Info()})
 	}
@@ -142,12 +142,12 @@ func (x *execution) account(ctx context.Context, b *board) ([]sinks.TypeCount, [
 		input := inputOf(parts)
 		for name, v := range by {
 			if name != extras && v.Input != input {
-				return nil, nil, bug("%s was not made of all that came of %s", name, typ)
+				return nil, bug("%s was not made of all that came of %s", name, typ)
 			}
 		}
 	}
 	delete(c.done, extras)
-	counts, err := reconcile(account{
+	return reconcile(account{
 		plan: x.plan, asked: x.plan.Types, deliveries: deliveries, conversions: c.done,
 		takers: func(typ string) (names []string) {
 			list, err := x.r.takers(typ)
@@ -163,7 +163,6 @@ func (x *execution) account(ctx context.Context, b *board) ([]sinks.TypeCount, [
 			return names
 		},
 	})
-	return counts, deliveries, err
 }
 
 // unique refuses to publish one body as two: where a server gives its files
@@ -292,7 +291,7 @@ func (x *execution) writeFile(ctx context.Context, path, typ string, want int64,
 }
 
 // manifest describes the snapshot.
-func (x *execution) manifest(ctx context.Context, counts []sinks.TypeCount, deliveries []delivery, more *beside) (*sinks.Manifest, error) {
+func (x *execution) manifest(ctx context.Context, sum *tally, more *beside) (*sinks.Manifest, error) {
 	conversions, err := x.r.Ledger.Conversions(ctx, x.id)
 	if err != nil {
 		return nil, err
@@ -313,7 +312,7 @@ func (x *execution) manifest(ctx context.Context, counts []sinks.TypeCount, deli
 		},
 		Scopes:          p.Scopes,
 		TransactionTime: timeOrNil(run.TransactionTime), KickoffDate: timeOrNil(run.KickoffDate),
-		Types: counts, Files: []sinks.File{}, Schemas: map[string]map[string]string{}, Flue: x.r.Version,
+		Types: sum.types, Files: []sinks.File{}, Schemas: map[string]map[string]string{}, Flue: x.r.Version,
 	}
 	if e.Mode == "bulk" && len(e.TypeFilters) > 0 {
 		m.Request.Unchecked = []string{"_typeFilter"}
@@ -324,7 +323,7 @@ func (x *execution) manifest(ctx context.Context, counts []sinks.TypeCount, deli
 	for _, s := range x.r.Sinks {
 		m.Sinks = append(m.Sinks, s.Name())
 	}
-	m.Watermarks = p.watermarks(x.mark(), counts, reported(deliveries) > 0 || !proved(deliveries))
+	m.Watermarks = p.watermarks(x.mark(), sum.types, sum.doubt != "")
 	repeated := map[string]bool{}
 	for _, rec := range conversions {
 		if rec.Sink == extras {
@@ -349,12 +348,12 @@ func (x *execution) manifest(ctx context.Context, counts []sinks.TypeCount, deli
 			x.warn("columns-left", "elements of "+rec.Type+" have no column of their own, there are too many", int64(v.Left))
 		}
 	}
-	x.warnSubsetted(deliveries)
+	x.warnSubsetted(sum.deliveries)
 	x.keepSchemas(m)
 	m.Files = append(m.Files, more.files...)
-	m.Deletions, m.Lists = more.deletions, listCounts(deliveries, more.deletions)
+	m.Deletions, m.Lists = more.deletions, listCounts(sum.deliveries, more.deletions)
 	slices.SortFunc(m.Files, func(a, b sinks.File) int { return strings.Compare(a.Path, b.Path) })
-	m.Outcomes = outcomesOf(deliveries)
+	m.Outcomes = outcomesOf(sum.deliveries)
 	m.Warnings = append(slices.Clone(p.Warnings), x.warningsSoFar()...)
 	s := x.stats()
 	m.Stats = sinks.Stats{

@@ -13,9 +13,14 @@ import (
 // that name none, and are no resources.
 const untyped = "unknown"
 
-// unproved is the reason of a type that came in a body of which nothing says that
-// it was not cut (F33).
-const unproved = "end not proved"
+// The reasons of a type that did not come whole, beside those of plan.Doubts.
+const (
+	failedThere = "error outcome"
+	unproved    = "end not proved" // nothing says that its body was not cut (F33)
+	miscount    = "count mismatch" // F37
+	sentShort   = "sent short"     // less came than the server promised (F52)
+	notListed   = "parameter ignored"
+)
 
 // delivery is a landed body as the reconciliation sees it.
 type delivery struct {
@@ -32,11 +37,31 @@ type account struct {
 	takers      func(typ string) []string        // sinks that hold a type
 }
 
+// tally is what the numbers of a run come to.
+type tally struct {
+	deliveries []delivery
+	types      []sinks.TypeCount // sorted by type
+	doubt      string            // why no type is known to have come whole; "" when that is not so
+}
+
+// doubtAll says of every type that it did not come whole, and why unless there is
+// a reason of its own.
+func (t *tally) doubtAll(why string) {
+	if t.doubt == "" {
+		t.doubt = why
+	}
+	for i := range t.types {
+		if c := &t.types[i]; c.Complete {
+			c.Complete, c.Reason = false, t.doubt
+		}
+	}
+}
+
 // reconcile adds the numbers up per type (I3): what was delivered must be what
 // is published, quarantined, superseded, an outcome or a header, by every sink.
 // It is an error of the class quality when they do not, and nothing may be
 // published then. It says which types came whole (I2), and why others did not.
-func reconcile(a account) ([]sinks.TypeCount, error) {
+func reconcile(a account) (*tally, error) {
 	counts := map[string]*sinks.TypeCount{}
 	of := func(typ string) *sinks.TypeCount {
 		c := counts[typ]
@@ -48,40 +73,38 @@ func reconcile(a account) ([]sinks.TypeCount, error) {
 	}
 	declared := map[string]int64{}
 	uncounted := map[string]bool{}
-	every := "" // why no type came whole
-	var lines, resources int64
+	listed := map[string]bool{} // types of which something came, if only an empty file
+	doubt := a.plan.Doubts[anyType]
+	var lines int64
 	for _, d := range a.deliveries {
-		switch d.task.Kind {
-		case kindError, kindDeleted:
-			switch {
-			case errorsOf(d.info) > 0:
-				every = "error outcome"
-			case d.info.Unproved:
-				every = cmp.Or(every, unproved)
-			}
+		why := flaw(d)
+		if !data(d.task.Kind) { // its errors and deletions may be of any type
+			doubt = cmp.Or(doubt, why)
 			continue
 		}
 		lines += d.info.Lines
 		home := homeOf(d)
 		rest := d.info.Lines
-		var whole int64
 		for _, t := range d.info.Types {
-			whole += t.Lines
+			listed[t.Type] = true
 			if t.Type != home {
 				of(t.Type).Delivered += t.Lines
 				rest -= t.Lines
 			}
+			if why != "" {
+				of(t.Type).Complete, of(t.Type).Reason = false, why
+			}
 		}
-		resources += whole
+		listed[home] = true
 		c := of(home)
 		c.Delivered += rest
 		c.Quarantined += d.info.Quarantined
 		c.Outcomes += d.info.Outcomes
 		c.Headers += d.info.Headers
-		if errorsOf(d.info) > 0 {
-			c.Complete, c.Reason = false, "error outcome"
+		if why != "" {
+			c.Complete, c.Reason = false, why
 			if home == untyped {
-				every = "error outcome"
+				doubt = cmp.Or(doubt, why)
 			}
 		}
 		if d.task.Type != "" && d.task.Kind == kindOutput {
@@ -91,15 +114,6 @@ func reconcile(a account) ([]sinks.TypeCount, error) {
 				declared[d.task.Type] += d.task.Count
 			}
 		}
-		if d.info.Unproved {
-			c.Complete, c.Reason = false, unproved
-			for _, t := range d.info.Types {
-				of(t.Type).Complete, of(t.Type).Reason = false, unproved
-			}
-		}
-		if d.task.Kind == kindOutput && miscounted(d) {
-			c.Complete, c.Reason = false, "count mismatch"
-		}
 	}
 	for typ, n := range declared {
 		if !uncounted[typ] {
@@ -107,10 +121,17 @@ func reconcile(a account) ([]sinks.TypeCount, error) {
 		}
 	}
 
-	asked := a.asked
-	for _, typ := range asked {
-		if c := of(typ); c.Delivered == 0 && c.Complete {
+	for _, typ := range a.asked {
+		switch c := of(typ); {
+		case len(a.plan.Ignored) > 0 && !listed[typ]:
+			c.Complete, c.Reason = false, notListed // F18: it may be what the server ignored
+		case c.Delivered == 0 && c.Complete:
 			c.Reason = "none"
+		}
+	}
+	for typ, why := range a.plan.Doubts {
+		if typ != anyType {
+			of(typ).Complete, of(typ).Reason = false, why
 		}
 	}
 	for _, typ := range a.plan.NotGranted {
@@ -139,29 +160,42 @@ func reconcile(a account) ([]sinks.TypeCount, error) {
 			c.Losses.Add(v.Losses)
 		}
 	}
-	if every != "" {
-		for _, c := range counts {
-			c.Complete, c.Reason = false, cmp.Or(reasonUnless(c.Reason, "none"), every)
-		}
-	}
-
-	var sum int64
+	var total int64
 	list := make([]sinks.TypeCount, 0, len(counts))
 	for _, c := range counts {
 		if into := c.Published + c.Quarantined + c.Superseded + c.Outcomes + c.Headers + c.Filtered; c.Delivered != into {
 			return nil, bug("of %s, %d lines were delivered and %d are accounted for", c.Type, c.Delivered, into)
 		}
-		sum += c.Delivered
+		total += c.Delivered
 		if c.Type == untyped && c.Delivered == 0 {
 			continue
 		}
 		list = append(list, *c)
 	}
-	if sum != lines {
-		return nil, bug("%d lines were delivered and %d are counted under a type", lines, sum)
+	if total != lines {
+		return nil, bug("%d lines were delivered and %d are counted under a type", lines, total)
 	}
 	slices.SortFunc(list, func(a, b sinks.TypeCount) int { return cmp.Compare(a.Type, b.Type) })
-	return list, nil
+	sum := &tally{deliveries: a.deliveries, types: list}
+	if doubt != "" {
+		sum.doubtAll(doubt)
+	}
+	return sum, nil
+}
+
+// flaw says why what came with a body is not whole; "" when nothing says so.
+func flaw(d delivery) string {
+	switch {
+	case d.task.Kind == kindOutput && miscounted(d):
+		return miscount
+	case d.info.Unproved:
+		return unproved
+	case errorsOf(d.info) > 0:
+		return failedThere
+	case d.info.Short:
+		return sentShort
+	}
+	return ""
 }
 
 // homeOf is the type under which the lines of a body are counted that are no
@@ -201,25 +235,13 @@ func reported(deliveries []delivery) (n int64) {
 	return n
 }
 
-// proved reports whether every body is known to have come to its end (F33).
-func proved(deliveries []delivery) bool {
-	return !slices.ContainsFunc(deliveries, func(d delivery) bool { return d.info.Unproved })
-}
-
-func reasonUnless(reason, not string) string {
-	if reason == not {
-		return ""
-	}
-	return reason
-}
-
 // judge applies the job's policies to what came: error outcomes of the server
 // (I2), and a full run with nothing in it (F26).
-func (x *execution) judge(deliveries []delivery, counts []sinks.TypeCount) error {
-	if failed := reported(deliveries); failed > 0 {
+func (x *execution) judge(sum *tally) error {
+	if failed := reported(sum.deliveries); failed > 0 {
 		if x.r.Job.Policies.OnServerErrors != "warn" {
 			return &Failure{
-				Text:   "the server reported errors about the data, it did not come whole: " + failing(outcomesOf(deliveries)),
+				Text:   "the server reported errors about the data, it did not come whole: " + failing(outcomesOf(sum.deliveries)),
 				Advice: "its log may say more; set policies.on_server_errors: warn to publish what came, with the OperationOutcomes",
 				Kind:   classQuality,
 			}
@@ -228,13 +250,16 @@ func (x *execution) judge(deliveries []delivery, counts []sinks.TypeCount) error
 			"OperationOutcomes among the lines report errors: the export that the files are from may not have come whole"), failed)
 	}
 	var published int64
-	for _, c := range counts {
+	for _, c := range sum.types {
 		published += c.Published
-		if c.Reason == unproved {
-			x.warn("end-not-proved", "files of "+c.Type+" came without length, count, compression or a mark of their end: that they are whole cannot be checked, and the next run asks for all of it again", 1)
+	}
+	for _, d := range sum.deliveries {
+		typ := homeOf(d)
+		if d.info.Unproved {
+			x.warn("end-not-proved", "files of "+typ+" came without length, count, compression or a mark of their end: that they are whole cannot be checked, and the next run asks for all of it again", 1)
 		}
-		if c.Reason == "count mismatch" {
-			x.warn("count-mismatch", "the server announced another number of "+c.Type+" than it sent", 1)
+		if d.task.Kind == kindOutput && miscounted(d) {
+			x.warn("count-mismatch", "the server announced another number of "+typ+" than it sent", 1)
 		}
 	}
 	if published == 0 && !x.plan.incremental() && !x.r.Job.Policies.AllowEmpty {

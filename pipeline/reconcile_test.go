@@ -137,7 +137,7 @@ func TestI3Reconcile(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if d := cmp.Diff(tt.want, got); d != "" {
+			if d := cmp.Diff(tt.want, got.types); d != "" {
 				t.Errorf("counts (-want +got):\n%s", d)
 			}
 		})

@@ -37,6 +37,9 @@ func (x *execution) listSearch(ctx context.Context) ([]ledger.Task, source, erro
 	if err != nil {
 		return nil, nil, err
 	}
+	if slices.Contains(x.plan.NotGranted, "Patient") && len(request.Patients) == 0 {
+		x.doubtCompartments(request, "patients not granted")
+	}
 	for _, typ := range request.Types {
 		if _, without := request.Params(typ); len(without) > 0 {
 			x.warn("compartment-partial", "resources that belong to a patient only by "+strings.Join(without, ", ")+
@@ -104,19 +107,29 @@ func searchParams(c *export.Capability, types []string) map[string][]string {
 	return params
 }
 
+// doubtCompartments doubts the types that are searched for by the list of
+// patients: who is not on it has none of them.
+func (x *execution) doubtCompartments(request search.Request, why string) {
+	for _, typ := range byPatient(request) {
+		x.plan.doubt(typ, why)
+	}
+}
+
+// byPatient are the types that are searched for patient by patient.
+func byPatient(request search.Request) (types []string) {
+	for _, typ := range request.Types {
+		if by, _ := request.Params(typ); len(by) > 0 {
+			types = append(types, typ)
+		}
+	}
+	return types
+}
+
 // patients returns the ids of the patients to search by, from the spool or,
 // the first time, from the server. nil when no type needs them.
 func (x *execution) patients(ctx context.Context, request search.Request) ([]string, error) {
-	if len(request.Patients) > 0 {
+	if len(request.Patients) > 0 || len(byPatient(request)) == 0 {
 		return request.Patients, nil
-	}
-	needed := false
-	for _, typ := range request.Types {
-		by, _ := request.Params(typ)
-		needed = needed || len(by) > 0
-	}
-	if !needed {
-		return nil, nil
 	}
 	key := fmt.Sprintf("%d/%s", x.plan.Generation, patientsKey)
 	part, err := x.spool.Part(key)
@@ -136,6 +149,12 @@ func (x *execution) patients(ctx context.Context, request search.Request) ([]str
 			return nil, err
 		}
 	}
+	for _, text := range part.Info().Notes {
+		x.warn("search", "list of patients: "+text, 1)
+	}
+	if part.Info().Short {
+		x.doubtCompartments(request, "patients missing")
+	}
 	return readPatients(part)
 }
 
@@ -145,8 +164,9 @@ func (x *execution) listPatients(ctx context.Context, request search.Request, ke
 		return nil, err
 	}
 	defer func() { _ = l.Close() }()
-	err = pipe(ctx, l, func(ctx context.Context, w io.Writer) error {
-		date, err := x.search.Patients(ctx, request, func(id string) error {
+	var result search.Result
+	err = pipe(ctx, l, func(ctx context.Context, w io.Writer) (err error) {
+		result, err = x.search.Patients(ctx, request, func(id string) error {
 			line, err := json.Marshal(struct {
 				Type string `json:"resourceType"`
 				ID   string `json:"id"`
@@ -159,11 +179,12 @@ func (x *execution) listPatients(ctx context.Context, request search.Request, ke
 		if err != nil {
 			return err
 		}
-		return x.firstPage(ctx, date)
+		return x.firstPage(ctx, result.Date)
 	})
 	if err != nil {
 		return nil, err
 	}
+	l.Note(result.Warnings, result.Short)
 	x.step("patients listed")
 	return l.Commit()
 }
@@ -218,17 +239,15 @@ type searchSource struct {
 func (s *searchSource) fetch(ctx context.Context, t ledger.Task, l *spool.Landing) (int64, error) {
 	p := s.partitions[t.Key]
 	var got int64
-	err := pipe(ctx, l, func(ctx context.Context, w io.Writer) error {
-		result, err := s.x.search.Read(ctx, p, countWriter{w, func(n int) {
+	var result search.Result
+	err := pipe(ctx, l, func(ctx context.Context, w io.Writer) (err error) {
+		result, err = s.x.search.Read(ctx, p, countWriter{w, func(n int) {
 			got += int64(n)
 			s.x.meter.bytes.Add(int64(n))
 			s.x.obs.count(func(p *Progress) { p.BytesRead += int64(n) })
 		}})
 		if err != nil {
 			return err
-		}
-		for _, text := range result.Warnings {
-			s.x.warn("search", text, 1)
 		}
 		if err := s.x.firstPage(ctx, result.Date); err != nil {
 			return err
@@ -237,6 +256,9 @@ func (s *searchSource) fetch(ctx context.Context, t ledger.Task, l *spool.Landin
 		// into the part, where the outcomes of files are too (F54).
 		return writeOutcomes(w, result)
 	})
+	if err == nil { // a run that is taken up again does not read these pages again (I9)
+		l.Note(result.Warnings, result.Short)
+	}
 	return got, err
 }
 

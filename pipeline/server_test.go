@@ -43,6 +43,9 @@ type exportServer struct {
 	last    string         // file that is sent when all others have been asked for
 	// organized is the type that the manifest says the files are organized by.
 	organized string
+	// accept is the body of the kick-off's 202; unlisted leaves out the list of output.
+	accept   string
+	unlisted bool
 
 	kickoffs  int // accepted
 	asked     []url.Values
@@ -152,6 +155,7 @@ func (s *exportServer) kickOff(w http.ResponseWriter, r *http.Request) {
 	s.known[s.kickoffs] = 0
 	w.Header().Set("Content-Location", fmt.Sprintf("%s/status/%d?secret=s3cr3t", s.URL, s.kickoffs))
 	w.WriteHeader(http.StatusAccepted)
+	fmt.Fprint(w, s.accept)
 }
 
 func (s *exportServer) status(w http.ResponseWriter, number string) {
@@ -212,11 +216,15 @@ func (s *exportServer) status(w http.ResponseWriter, number string) {
 		return out
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(map[string]any{
+	manifest := map[string]any{
 		"outputOrganizedBy": s.organized,
 		"transactionTime":   s.tx.Format(time.RFC3339), "request": s.URL + "/fhir/" + cmp.Or(s.says, "$export"), "requiresAccessToken": true,
 		"output": list(s.output), "error": list(s.errors), "deleted": list(s.deleted),
-	})
+	}
+	if s.unlisted {
+		delete(manifest, "output")
+	}
+	_ = json.NewEncoder(w).Encode(manifest)
 }
 
 func (s *exportServer) file(w http.ResponseWriter, r *http.Request, name string) {

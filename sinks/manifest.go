@@ -133,8 +133,7 @@ type TypeCount struct {
 	Filtered    int64  `json:"filtered,omitempty"`
 	Losses      Losses `json:"losses"`
 	// Complete says that the type came whole; Reason why not, or why it is
-	// empty: "none", "not granted", "error outcome", "count mismatch",
-	// "end not proved".
+	// empty: "none", or one of those that docs/deltas.md lists.
 	Complete bool   `json:"complete"`
 	Reason   string `json:"reason,omitempty"`
 }

@@ -16,6 +16,7 @@ type bundle struct {
 	resourceType string
 	total        int64 // -1 when the page does not say
 	self, next   string
+	links        error            // a next link that leads nowhere
 	issues       []fhirhttp.Issue // when the page is an OperationOutcome
 	empty        int64            // entries without a resource
 }
@@ -29,6 +30,12 @@ type entry struct {
 
 // errTwice is a member that occurs twice where one of the two would be lost.
 var errTwice = errors.New("a member occurs twice")
+
+// Next links that do not say where the rest is: to end there would lose it.
+var (
+	errNoURL = errors.New("a next link has no URL")
+	errNexts = errors.New("it has two next links")
+)
 
 // readBundle reads a page as it streams by and hands on each entry as it ends: a
 // page is never held as a whole. Duplicate members and invalid UTF-8 within a
@@ -183,6 +190,12 @@ func readLinks(d *jsontext.Decoder, b *bundle) error {
 		case "self":
 			b.self = u
 		case "next":
+			switch {
+			case u == "":
+				b.links = errNoURL
+			case b.next != "" && b.next != u:
+				b.links = errNexts
+			}
 			b.next = u
 		}
 		return err

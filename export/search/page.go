@@ -33,6 +33,7 @@ type walk struct {
 	total    int64
 	date     time.Time
 	warnings []string
+	short    bool // see Result
 }
 
 func (w *walk) warn(text string) {
@@ -63,11 +64,15 @@ func (c *Client) pages(ctx context.Context, op, typ string, first *url.URL, aske
 		}
 		if b.empty > 0 {
 			w.warn("the server sent entries without a resource")
+			w.short = true
 		}
 		if err := v.commit(); err != nil {
 			return w, err
 		}
 		w.pages++
+		if b.links != nil {
+			return w, &BundleError{Op: op, Reason: b.links.Error()}
+		}
 		if b.next == "" {
 			return w, nil
 		}
@@ -88,6 +93,15 @@ func (c *Client) pages(ctx context.Context, op, typ string, first *url.URL, aske
 		}
 		u = next
 	}
+}
+
+// result is what a walk over n matches comes to.
+func (w *walk) result(n int64) Result {
+	if w.total > n {
+		w.warn("the server counted " + strconv.FormatInt(w.total, 10) + " matches and sent " + strconv.FormatInt(n, 10))
+		w.short = true
+	}
+	return Result{Resources: n, Pages: w.pages, Total: w.total, Date: w.date, Warnings: w.warnings, Short: w.short}
 }
 
 func key(u *url.URL) [16]byte {

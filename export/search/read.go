@@ -29,7 +29,10 @@ type Result struct {
 	// 1 MiB. They may hold PHI.
 	Outcomes     []Outcome
 	OutcomeLines [][]byte
-	Warnings     []string
+	Warnings     []string // without content: types and counts only (I7)
+	// Short says that the server sent less than it promised: fewer matches than it
+	// counted, or entries without a resource. What came is not the whole (I2).
+	Short bool
 
 	outcomeBytes int
 }
@@ -65,18 +68,17 @@ func (c *Client) Read(ctx context.Context, p Partition, w io.Writer) (Result, er
 	}
 	v := &lines{w: w, counts: map[[2]string]int64{}}
 	walked, err := c.pages(ctx, op, p.Type, u, asked, v)
-	r := v.all
-	r.Pages, r.Total, r.Date, r.Warnings = walked.pages, walked.total, walked.date, walked.warnings
+	if err != nil {
+		walked.total = -1 // nobody can tell what is still to come
+	}
+	r := walked.result(v.all.Resources - v.all.Included)
+	r.Resources, r.Included, r.OutcomeLines = v.all.Resources, v.all.Included, v.all.OutcomeLines
 	for k, n := range v.counts {
 		r.Outcomes = append(r.Outcomes, Outcome{Severity: k[0], Code: k[1], Count: n})
 	}
 	slices.SortFunc(r.Outcomes, func(a, b Outcome) int {
 		return cmp.Or(strings.Compare(a.Severity, b.Severity), strings.Compare(a.Code, b.Code))
 	})
-	if err == nil && r.Total > r.Resources-r.Included {
-		r.Warnings = append(r.Warnings, "the server counted "+strconv.FormatInt(r.Total, 10)+
-			" matches and sent "+strconv.FormatInt(r.Resources-r.Included, 10))
-	}
 	return r, err
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -77,15 +78,50 @@ func TestF51LoopsAndEmptyPages(t *testing.T) {
 	}
 }
 
+// F52, I2: a total fails nothing, but what is less than it is not the whole.
 func TestF52TotalIsAdvisory(t *testing.T) {
 	body := func(total string) string {
 		return strings.Replace(searchset("", match("Patient", "1")), `"type"`, `"total":`+total+`,"type"`, 1)
 	}
+	each := func(string) error { return nil }
 	for total, warnings := range map[string]int{"1": 0, "0": 0, "9": 1, `"x"`: 0, "1.5": 0} {
 		r, err := paged(body(total)).client().Read(t.Context(), Partition{Type: "Patient", Query: "Patient"}, io.Discard)
-		if err != nil || r.Resources != 1 || len(r.Warnings) != warnings {
+		if err != nil || r.Resources != 1 || len(r.Warnings) != warnings || r.Short != (warnings > 0) {
 			t.Errorf("total %s: %v %+v", total, err, r)
 		}
+		r, err = paged(body(total)).client().Patients(t.Context(), Request{}, each)
+		if err != nil || r.Resources != 1 || r.Short != (warnings > 0) {
+			t.Errorf("patients, total %s: %v %+v", total, err, r)
+		}
+	}
+	r, err := paged(searchset("", match("Patient", "1"), `{"fullUrl":"x"}`)).client().Read(t.Context(), Partition{Type: "Patient", Query: "Patient"}, io.Discard)
+	if err != nil || !r.Short || len(r.Warnings) == 0 {
+		t.Errorf("an entry without a resource: %v %+v", err, r)
+	}
+}
+
+// F49: a next link that does not say where the rest is must not end the search as
+// if there were none.
+func TestF49NextLinksThatLeadNowhere(t *testing.T) {
+	next := `{"relation":"next","url":"/p2"}`
+	for name, links := range map[string]string{
+		"no url": `{"relation":"next"}`, "null": `{"relation":"next","url":null}`, "empty": `{"url":"","relation":"next"}`,
+		"a number": `{"relation":"next","url":7}`, "two": next + `,{"relation":"next","url":"/p3"}`,
+		"one, and one without url": next + `,{"relation":"next"}`,
+	} {
+		body := `{"resourceType":"Bundle","link":[{"relation":"self","url":"x"},` + links + `],"entry":[` + match("Patient", "1") + `]}`
+		s := paged(body)
+		if _, err := s.client().Read(t.Context(), Partition{Type: "Patient", Query: "Patient"}, io.Discard); class(t, err) != "server" || len(s.seen) != 1 {
+			t.Errorf("%s: %v after %d requests", name, err, len(s.seen))
+		}
+		if _, err := paged(body).client().Patients(t.Context(), Request{}, func(string) error { return nil }); class(t, err) != "server" {
+			t.Errorf("patients, %s: %v", name, err)
+		}
+	}
+	twice := searchset("", match("Patient", "2"))
+	body := `{"resourceType":"Bundle","link":[` + next + `,` + next + `],"entry":[]}`
+	if r, err := paged(body, twice).client().Read(t.Context(), Partition{Type: "Patient", Query: "Patient"}, io.Discard); err != nil || r.Resources != 1 {
+		t.Errorf("the same next link twice: %v %+v", err, r)
 	}
 }
 
@@ -275,16 +311,19 @@ func TestF57Patients(t *testing.T) {
 	s := paged(searchset("/p2", match("Patient", "a"), match("Organization", "x")), searchset("", match("Patient", "b")))
 	var ids []string
 	each := func(id string) error { ids = append(ids, id); return nil }
-	date, err := s.client().Patients(t.Context(), Request{}, each)
-	if err != nil || fmt.Sprint(ids) != "[a b]" || date.Format(http.TimeFormat) != sent {
-		t.Errorf("%v %v %v", err, ids, date)
+	r, err := s.client().Patients(t.Context(), Request{}, each)
+	if err != nil || fmt.Sprint(ids) != "[a b]" || r.Date.Format(http.TimeFormat) != sent {
+		t.Errorf("%v %v %v", err, ids, r.Date)
+	}
+	if !r.Short || r.Resources != 2 || !slices.Contains(r.Warnings, "the server sent entries that are no patients") {
+		t.Errorf("an entry that is no patient: %+v", r)
 	}
 	if s.seen[0] != base+"/Patient?_elements=id&_count=500" {
 		t.Errorf("asked %s", s.seen[0])
 	}
 	ids = nil
-	date, err = s.client().Patients(t.Context(), Request{Patients: []string{"Patient/x", "y"}}, each)
-	if err != nil || fmt.Sprint(ids) != "[x y]" || !date.IsZero() || len(s.seen) != 2 {
+	r, err = s.client().Patients(t.Context(), Request{Patients: []string{"Patient/x", "y"}}, each)
+	if err != nil || fmt.Sprint(ids) != "[x y]" || !r.Date.IsZero() || r.Short || len(s.seen) != 2 {
 		t.Errorf("named patients: %v %v", err, ids)
 	}
 	for name, e := range map[string]string{

@@ -97,6 +97,7 @@ func (l *Landing) shelve() (*Part, error) {
 func (l *Landing) writeTail(out io.Writer) (foot *footer, size int64, err error) {
 	foot = &footer{Version: footerVersion, Info: l.in.info, Names: l.in.names, Reasons: l.in.reasons, IndexAt: l.size}
 	foot.Info.Key, foot.Info.Type, foot.Info.Expect = readable(l.key), l.opts.Type, l.opts.Expect
+	foot.Info.Notes, foot.Info.Short = l.notes, l.short
 	foot.Original, foot.Name = l.original, readable(l.opts.Name)
 	w := &tailWriter{w: out, at: l.size}
 	if err := l.in.index.writeTo(w); err != nil {

@@ -19,6 +19,8 @@ type Info struct {
 	Issues      []Issue     `json:"issues,omitempty"`      // of the outcomes, by severity and code
 	Reasons     []Reason    `json:"reasons,omitempty"`     // of the quarantined lines
 	Updated     UpdatedSpan `json:"updated,omitzero"`      // of all types
+	Notes       []string    `json:"notes,omitempty"`       // as given to Landing.Note
+	Short       bool        `json:"short,omitempty"`       // as given to Landing.Note
 
 	Encoding string `json:"encoding,omitempty"` // as sent: "", "gzip" or "zstd"
 	Layers   int    `json:"layers,omitempty"`   // of compression: 2 when it came doubled (F36)

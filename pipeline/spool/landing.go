@@ -58,6 +58,8 @@ type Landing struct {
 	in     *intake       // nil until it has something to walk
 	replay bool          // the chunks come from an earlier process and in has not seen them
 	whole  bool          // Copy returned nil
+	notes  []string      // see Note
+	short  bool
 	// original is where a borrowed body lies; nil for one that landed.
 	original *stretch
 	closed   bool
@@ -310,6 +312,11 @@ func (l *Landing) finish(s Source) error {
 	l.whole = true
 	return nil
 }
+
+// Note keeps with the part what is to be said of its body beside its lines, in
+// place of what was said before: texts without content (I7), and whether less came
+// than was promised (I2).
+func (l *Landing) Note(notes []string, short bool) { l.notes, l.short = notes, short }
 
 // Close ends the landing and keeps what it has for a later Land. It does
 // nothing after Commit.

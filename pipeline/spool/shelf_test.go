@@ -270,3 +270,30 @@ func FuzzShelf(f *testing.F) {
 		}
 	})
 }
+
+// TestI9NotesLieWithThePart: what was said of a body is there for another process,
+// from a shelf and from a file of its own, and a later word takes an earlier one's
+// place.
+func TestI9NotesLieWithThePart(t *testing.T) {
+	for name, r := range map[string]*Run{"shelf": newRun(t), "file": apartRun(t)} {
+		l, err := r.Land("a", unknown)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Note([]string{"of an attempt that broke"}, false)
+		if err := l.Copy(t.Context(), source(patients(1, 3))); err != nil {
+			t.Fatal(err)
+		}
+		l.Note([]string{"less than was counted"}, true)
+		if _, err := l.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		p, err := reopen(t, r).Part("a")
+		if err != nil || p == nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if i := p.Info(); len(i.Notes) != 1 || i.Notes[0] != "less than was counted" || !i.Short {
+			t.Errorf("%s: notes %q, short %v", name, i.Notes, i.Short)
+		}
+	}
+}

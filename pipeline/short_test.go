@@ -1,0 +1,167 @@
+package pipeline
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/flue-fhir/flue/pipeline/config"
+	"github.com/flue-fhir/flue/sinks"
+)
+
+// searchWorld is a world whose server answers a search for a type with a Bundle of
+// the members that answer gives, or with 403 for "".
+func searchWorld(t *testing.T, types []string, answer func(typ string) string) *world {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		typ := strings.TrimPrefix(r.URL.Path, "/fhir/")
+		if typ == "metadata" {
+			fmt.Fprint(w, `{"resourceType":"CapabilityStatement","fhirVersion":"4.0.1"}`)
+			return
+		}
+		members := answer(typ)
+		if members == "" {
+			w.WriteHeader(http.StatusForbidden) // a run that can be resumed
+			return
+		}
+		fmt.Fprintf(w, `{"resourceType":"Bundle","type":"searchset",%s}`, members)
+	}))
+	t.Cleanup(srv.Close)
+	w := &world{Dir: t.TempDir(), URL: srv.URL + "/fhir", Job: newWorldJob()}
+	w.Job.Export = config.Export{Mode: "search", Types: types, Since: config.Since{Last: true}}
+	return w
+}
+
+const (
+	onePatient     = `"total":1,"entry":[{"resource":{"resourceType":"Patient","id":"a"}}]`
+	cutPatients    = `"total":100,"entry":[{"resource":{"resourceType":"Patient","id":"a"}}]`
+	oneObservation = `"total":1,"link":[{"relation":"self","url":"?patient=a"}],"entry":[{"resource":{"resourceType":"Observation","id":"o"}}]`
+)
+
+func warnedOf(m *sinks.Manifest, text string) bool {
+	return slices.ContainsFunc(m.Warnings, func(w sinks.Warning) bool { return strings.Contains(w.Text, text) })
+}
+
+func countOf(t *testing.T, m *sinks.Manifest, typ string) sinks.TypeCount {
+	t.Helper()
+	i := slices.IndexFunc(m.Types, func(c sinks.TypeCount) bool { return c.Type == typ })
+	if i < 0 {
+		t.Fatalf("no counts of %s in %+v", typ, m.Types)
+	}
+	return m.Types[i]
+}
+
+// heldBack wants the type to be in the snapshot as not whole, and without a
+// watermark (I2).
+func heldBack(t *testing.T, m *sinks.Manifest, typ, reason string) {
+	t.Helper()
+	if c := countOf(t, m, typ); c.Complete || c.Reason != reason {
+		t.Errorf("%s: complete %v, reason %q, want %q", typ, c.Complete, c.Reason, reason)
+	}
+	if mark, ok := m.Watermarks[typ]; ok {
+		t.Errorf("%s has a watermark, %s", typ, mark)
+	}
+}
+
+// F49: a next link that leads nowhere ends no search as if all had come.
+func TestF49NextLinkWithoutURL(t *testing.T) {
+	for _, link := range []string{`{"relation":"next"}`, `{"relation":"next","url":""}`, `{"relation":"next","url":null}`} {
+		w := searchWorld(t, []string{"Patient"}, func(string) string {
+			return cutPatients + `,"link":[{"relation":"self","url":"x"},` + link + `]`
+		})
+		if err := w.fails(t, Options{}); classOf(err) != classServer || !strings.Contains(err.Error(), "next link") {
+			t.Errorf("%s: %v of class %q, want server", link, err, classOf(err))
+		}
+	}
+}
+
+// F52, I2: a type of which the server counts more than it sends is published, but
+// is not whole.
+func TestF52FewerThanCountedHoldTheWatermark(t *testing.T) {
+	w := searchWorld(t, []string{"Patient", "Observation"}, func(typ string) string {
+		if typ == "Observation" {
+			return strings.Replace(oneObservation, `"total":1`, `"total":3`, 1)
+		}
+		return onePatient
+	})
+	m := w.run(t, Options{}).Manifest
+	heldBack(t, m, "Observation", sentShort)
+	if _, ok := m.Watermarks["Patient"]; !ok || countOf(t, m, "Observation").Published != 1 || !warnedOf(m, "counted 3 matches and sent 1") {
+		t.Errorf("watermarks %v, types %+v, warnings %v", m.Watermarks, m.Types, m.Warnings)
+	}
+	if m = w.run(t, Options{}).Manifest; m.Kind != sinks.Full {
+		t.Errorf("the next run is %s, want full", m.Kind)
+	}
+}
+
+// I2: who is missing in the list of patients has none of the types that are
+// searched by it.
+func TestI2ListOfPatientsCutShort(t *testing.T) {
+	for name, list := range map[string]string{
+		"counted":     cutPatients,
+		"no resource": strings.Replace(onePatient, `"entry":[`, `"entry":[{"fullUrl":"x"},`, 1),
+		"no patient":  strings.Replace(onePatient, `"entry":[`, `"entry":[{"resource":{"id":"b"}},`, 1),
+	} {
+		lists := 0
+		fail := true
+		w := searchWorld(t, []string{"Observation", "Organization"}, func(typ string) string {
+			switch {
+			case typ == "Patient":
+				lists++
+				return list
+			case typ == "Organization":
+				return `"total":0,"link":[{"relation":"self","url":"x"}]`
+			case fail:
+				return ""
+			}
+			return oneObservation
+		})
+		w.fails(t, Options{})
+		fail = false
+		m := w.run(t, Options{}).Manifest // takes the list from the spool
+		heldBack(t, m, "Observation", "patients missing")
+		if _, ok := m.Watermarks["Organization"]; !ok || lists != 1 || !warnedOf(m, "list of patients: ") {
+			t.Errorf("%s: watermarks %v, %d lists, warnings %v", name, m.Watermarks, lists, m.Warnings)
+		}
+	}
+}
+
+// I9: what the pages of a search were warned of is in the manifest of the try that
+// publishes them.
+func TestI9WarningsOfASearchSurviveAResume(t *testing.T) {
+	fail := true
+	w := searchWorld(t, []string{"Patient", "Observation"}, func(typ string) string {
+		switch {
+		case typ == "Patient":
+			return cutPatients
+		case fail:
+			return ""
+		}
+		return oneObservation
+	})
+	w.fails(t, Options{})
+	fail = false
+	m := w.run(t, Options{}).Manifest
+	if m.Stats.Resumed == 0 || !warnedOf(m, "counted 100 matches and sent 1") {
+		t.Errorf("resumed %d times, warnings %v", m.Stats.Resumed, m.Warnings)
+	}
+	heldBack(t, m, "Patient", sentShort)
+}
+
+// F18, I2: of a type that the server may have ignored nothing came; that is not
+// "none".
+func TestF18IgnoredTypeHasNoWatermark(t *testing.T) {
+	s := newExportServer(t)
+	s.population(1, 2, "Patient", "Observation")
+	s.accept = `{"resourceType":"OperationOutcome","issue":[{"severity":"warning","code":"not-supported","diagnostics":"_type Condition is not supported and was ignored"}]}`
+	w := newWorld(t, s)
+	w.Job.Export.Types = append(w.Job.Export.Types, "Condition")
+	w.Job.Export.Lenient = true
+	m := w.run(t, Options{}).Manifest
+	heldBack(t, m, "Condition", notListed)
+	if len(m.Watermarks) != 2 {
+		t.Errorf("watermarks %v, want those of the types that came", m.Watermarks)
+	}
+}
