@@ -227,7 +227,9 @@ func (s *site) leftovers() (found []string) {
 	}
 	hidden := func(path string, _ fs.DirEntry) bool { return strings.HasPrefix(filepath.Base(path), ".") }
 	everything := func(string, fs.DirEntry) bool { return true }
-	look(filepath.Join(s.out, jobName), "a staging or temporary file", hidden)
+	look(filepath.Join(s.out, jobName), "a staging or temporary file", func(path string, d fs.DirEntry) bool {
+		return hidden(path, d) && filepath.Base(path) != ".lock" // it stays, for the next run to lock
+	})
 	look(s.spool, "a part in the spool", everything)
 	look(s.temp, "a file in the folder of temporary files", everything)
 	look(s.state, "a temporary file in the state folder", func(path string, d fs.DirEntry) bool {
