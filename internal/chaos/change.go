@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/flue-fhir/flue/export/sandbox/store"
 	"github.com/flue-fhir/flue/sinks"
@@ -119,6 +120,18 @@ func judgeDeletions(dir string, gone []string) (problems []string, err error) {
 	}
 	if lost, extra := difference(want, got); lost+extra > 0 {
 		problems = append(problems, fmt.Sprintf("deletions: %d lost, %d foreign or twice", lost, extra))
+	}
+	m, err := readManifest(dir)
+	if err != nil {
+		return nil, err
+	}
+	if m.Deletions == nil || m.Deletions.Published != int64(len(gone)) {
+		problems = append(problems, fmt.Sprintf("deletions: the manifest tells %+v of %d", m.Deletions, len(gone)))
+	}
+	for _, f := range m.Files {
+		if strings.HasPrefix(f.Path, "deleted/") && f.Rows != int64(len(gone)) {
+			problems = append(problems, fmt.Sprintf("deletions: %s has %d rows of %d", f.Path, f.Rows, len(gone)))
+		}
 	}
 	return problems, nil
 }
