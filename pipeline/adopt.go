@@ -71,6 +71,7 @@ func (a *Adoption) among(runs []ledger.Run) error {
 func (r *Runner) adopt(a *Adoption, run *ledger.Run, latest *sinks.Manifest) {
 	p := r.decide(ground{latest: latest}, Options{Full: true}, r.Job.Export.Types, r.now())
 	p.Adopted, p.Trusted = true, a.Trust
+	p.Tracked, p.Leg = false, legData // who was in the group then is not known
 	run.Kind, run.Plan = string(p.Kind), p.encode()
 	run.StatusURL, run.KickoffDate = a.StatusURL, a.KickedOff
 }

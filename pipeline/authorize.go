@@ -23,7 +23,7 @@ func (x *execution) authorize(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	started := x.run.StatusURL != "" || x.run.Listed || !x.run.KickoffIntent.IsZero()
+	started := x.run.StatusURL != "" || x.run.Listed || !x.run.KickoffIntent.IsZero() || x.plan.Past > 0
 	var capability *export.Capability
 	if !started || x.plan.FHIRVersion == "" {
 		// A run that is taken up again knows: its export is not given up because the
@@ -34,7 +34,12 @@ func (x *execution) authorize(ctx context.Context) error {
 	}
 	if !started {
 		asked := slices.DeleteFunc(slices.Clone(x.r.Job.Export.Types), func(t string) bool { return slices.Contains(missing, t) })
+		generation := x.plan.Generation // parts of earlier ones may still lie there
 		x.plan = x.r.decide(x.ground, x.o, asked, x.r.now())
+		x.plan.Generation = generation
+		if x.plan.Kind == sinks.Delta && x.r.grouped() && !x.plan.Tracked && x.r.Job.Export.Newcomers != "ignore" {
+			x.keep(sinks.Warning{Code: "newcomers-unknown", Count: 1, Text: "nobody knows who joined since the last snapshot: older data of theirs is missing until the next full run"})
+		}
 		x.plan.NotGranted = missing
 		if x.r.Job.Export.Mode == "search" {
 			x.plan.Params = searchParams(capability, asked)

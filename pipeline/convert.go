@@ -215,8 +215,9 @@ func (c *converter) make(ctx context.Context, typ, input string, parts []*spool.
 		sel, err := c.x.spool.Select(ctx, typ, parts, spool.SelectOptions{
 			Memory: memory,
 			// A server's files are what it holds; its pages repeat what they like (F53),
-			// and so do the blocks of files that are organized by a resource (P30).
-			KeepUndated: c.x.r.Job.Export.Mode != "search" && !organized(parts),
+			// and so do the blocks of files that are organized by a resource (P30), and two
+			// exports of a run.
+			KeepUndated: c.x.r.Job.Export.Mode != "search" && !organized(parts) && !c.x.plan.newcomers(),
 		})
 		c.budget.give(memory)
 		if err != nil {

@@ -28,7 +28,10 @@ func (x *execution) listExport(ctx context.Context) ([]ledger.Task, source, erro
 			return nil, nil, err
 		}
 	}
-	if x.o.Detach {
+	if x.plan.Leg == legNewcomers && len(x.plan.Ignored) > 0 {
+		return nil, nil, errUnable
+	}
+	if x.o.Detach && x.plan.Leg == legData {
 		return nil, nil, x.detach(ctx)
 	}
 	if err := x.enter(ctx, Exporting, nil); err != nil {
@@ -53,7 +56,17 @@ func (x *execution) listExport(ctx context.Context) ([]ledger.Task, source, erro
 	for _, text := range m.Warnings {
 		x.keep(sinks.Warning{Code: "manifest", Text: text, Count: 1})
 	}
-	tasks, files := listFiles(m, x.plan.Generation)
+	fresh, files := listFiles(m, x.plan.Generation)
+	var tasks []ledger.Task // those of the legs that are over stay
+	if x.plan.Past > 0 {
+		if tasks, err = x.r.Ledger.Tasks(ctx, x.id); err != nil {
+			return nil, nil, err
+		}
+	}
+	tasks = append(tasks, x.plan.Leg.kinds(fresh)...)
+	if n := len(x.plan.Exports); n > 0 {
+		x.plan.Exports[n-1].TransactionTime = timeOrNil(m.TransactionTime)
+	}
 	run, err := x.r.Ledger.List(ctx, x.id, tasks, func(r *ledger.Run) {
 		r.State, r.Kind = Landing, string(x.plan.Kind)
 		if r.TransactionTime.IsZero() || m.TransactionTime.Before(r.TransactionTime) {
@@ -71,6 +84,7 @@ func (x *execution) listExport(ctx context.Context) ([]ledger.Task, source, erro
 }
 
 func (x *execution) newLinks(tasks []ledger.Task, files map[string]export.File) *links {
+	tasks = listedAs(ofGeneration(tasks, x.plan.Generation))
 	l := &links{files: files}
 	status, generation, known := x.run.StatusURL, x.plan.Generation, x.plan.Moved
 	l.fetch = func(ctx context.Context) (map[string]export.File, error) {
@@ -107,6 +121,11 @@ func (x *execution) relist(ctx context.Context, moved error) error {
 	x.plan.Relists++
 	x.plan.Moved = false
 	x.keep(sinks.Warning{Code: "manifest-changed", Text: "the server listed other files when asked again; all were fetched anew", Count: 1})
+	if x.plan.Past > 0 { // the files of the other legs go too
+		x.deleteExport(ctx)
+		x.plan.startOver()
+		return x.forget(ctx, func(r *ledger.Run) { r.State, r.StatusURL = Authorized, "" })
+	}
 	// The transaction time stays: the first that was told is the safe one (P28).
 	return x.forget(ctx, func(r *ledger.Run) { r.State = Authorized })
 }

@@ -49,7 +49,10 @@ func (x *execution) request() export.Request {
 // before the request goes out, and the status URL before it is first polled.
 // An intent without a URL is a kick-off of which nobody knows what became of it.
 func (x *execution) kickOff(ctx context.Context) error {
-	request := x.request()
+	request, err := x.requestOf(ctx)
+	if err != nil {
+		return err
+	}
 	began := x.r.now()
 	ambiguous := 0
 	for attempt := 1; ; attempt++ {
@@ -57,7 +60,9 @@ func (x *execution) kickOff(ctx context.Context) error {
 			if err := x.ambiguous(ctx); err != nil {
 				return err
 			}
-			if ambiguous++; ambiguous > maxAmbiguous {
+			if ambiguous++; ambiguous > maxAmbiguous && x.plan.Leg != legData {
+				return errUnable
+			} else if ambiguous > maxAmbiguous {
 				return &Failure{Text: "kick-off: its answer was lost too often", Advice: "check the network to the server and run the job again"}
 			}
 		}
@@ -74,7 +79,7 @@ func (x *execution) kickOff(ctx context.Context) error {
 		x.logKickoff(request, k, err)
 		if err == nil {
 			x.step("kick-off answered")
-			return x.accepted(ctx, k)
+			return x.accepted(ctx, request, k)
 		}
 		wait, giveUp := x.refused(ctx, err, attempt)
 		if !isAmbiguous(err) {
@@ -160,8 +165,9 @@ func (x *execution) ambiguous(ctx context.Context) error {
 }
 
 // accepted makes the status URL durable (I4).
-func (x *execution) accepted(ctx context.Context, k *export.Kickoff) error {
+func (x *execution) accepted(ctx context.Context, request export.Request, k *export.Kickoff) error {
 	x.plan.Ignored = k.Ignored
+	x.asked(request, k)
 	for _, text := range k.Ignored {
 		x.keep(sinks.Warning{Code: "parameter-ignored", Text: text, Count: 1})
 	}
@@ -171,7 +177,9 @@ func (x *execution) accepted(ctx context.Context, k *export.Kickoff) error {
 	err := x.enter(context.WithoutCancel(ctx), KickedOff, func(r *ledger.Run) {
 		r.StatusURL = k.StatusURL
 		r.KickoffIntent = time.Time{}
-		r.KickoffDate = k.Date
+		if r.KickoffDate.IsZero() || k.Date.Before(r.KickoffDate) { // of several exports the first
+			r.KickoffDate = k.Date
+		}
 	})
 	if err != nil {
 		// Nobody will know of this export: do not leave it running.
@@ -200,6 +208,7 @@ func (x *execution) restart(ctx context.Context, lost error) error {
 		return fmt.Errorf("%d exports were lost: %w", x.run.Restarts+1, lost)
 	}
 	x.keep(sinks.Warning{Code: "export-lost", Text: "the server lost the export; another one was asked for", Count: 1})
+	x.plan.startOver()
 	return x.forget(ctx, func(r *ledger.Run) {
 		r.State = Authorized
 		r.Restarts++

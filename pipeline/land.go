@@ -56,7 +56,9 @@ func (x *execution) fetchAll(ctx context.Context) (*board, error) {
 	case modeFiles:
 		tasks, src, err = x.listInputs(ctx)
 	default:
-		tasks, src, err = x.listExport(ctx)
+		if err = x.prelude(ctx); err == nil {
+			tasks, src, err = x.listExport(ctx)
+		}
 	}
 	if err != nil {
 		return nil, err
@@ -143,7 +145,8 @@ func (x *execution) downloads() int {
 // tries: among equal versions of a resource the one delivered last is published.
 func inOrder(tasks []ledger.Task) []ledger.Task {
 	slices.SortFunc(tasks, func(a, b ledger.Task) int {
-		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Type, b.Type), cmp.Compare(a.Ordinal, b.Ordinal), cmp.Compare(a.Key, b.Key))
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Type, b.Type),
+			cmp.Compare(generationOf(a.Key), generationOf(b.Key)), cmp.Compare(a.Ordinal, b.Ordinal), cmp.Compare(a.Key, b.Key))
 	})
 	return tasks
 }
@@ -160,7 +163,7 @@ func biggestFirst(tasks []ledger.Task) []ledger.Task {
 		}
 		size[t.Type] += n
 	}
-	rank := map[string]int{kindError: 0, kindOutput: 1, kindPartition: 1, kindFile: 1, kindDeleted: 2}
+	rank := map[string]int{kindError: 0, kindOutput: 1, kindMember: 1, kindPartition: 1, kindFile: 1, kindDeleted: 2}
 	order := slices.Clone(tasks)
 	slices.SortStableFunc(order, func(a, b ledger.Task) int {
 		return cmp.Or(cmp.Compare(rank[a.Kind], rank[b.Kind]), cmp.Compare(size[b.Type], size[a.Type]), cmp.Compare(a.Type, b.Type))
@@ -224,7 +227,7 @@ func (x *execution) land(ctx context.Context, t ledger.Task, src source, copied 
 		return p, err
 	}
 	o := spool.Options{Type: t.Type, Expect: -1, AllowMismatch: x.r.Job.Policies.OnCountMismatch == "warn"}
-	if t.Count >= 0 && t.Kind == kindOutput {
+	if t.Count >= 0 && (t.Kind == kindOutput || t.Kind == kindMember) {
 		o.Expect = t.Count
 	}
 	if t.Kind == kindFile {

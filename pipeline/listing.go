@@ -18,6 +18,7 @@ import (
 // the files of a conversion.
 const (
 	kindOutput    = "output"
+	kindMember    = "member" // output of a list of members: not published
 	kindError     = "error"
 	kindDeleted   = "deleted"
 	kindPartition = "partition"

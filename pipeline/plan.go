@@ -52,7 +52,20 @@ type plan struct {
 	// was fetched again (P35).
 	Moved bool `json:"moved,omitempty"`
 
-	AdHoc    bool `json:"adHoc,omitempty"`    // see Options
+	AdHoc bool `json:"adHoc,omitempty"` // see Options
+
+	// Tracked says that the run lists the members of the group, Leg at which of its
+	// exports it is, Past how many are over, Exports what was asked for so far. Joined
+	// and Left count the members that came and went since the last snapshot.
+	// WholeMembers says that the server does not take _elements for the list.
+	Tracked      bool           `json:"tracked,omitempty"`
+	Leg          leg            `json:"leg,omitempty"`
+	Past         int            `json:"past,omitempty"`
+	Exports      []sinks.Export `json:"exports,omitempty"`
+	Joined       int64          `json:"joined,omitempty"`
+	Left         int64          `json:"left,omitempty"`
+	WholeMembers bool           `json:"wholeMembers,omitempty"`
+
 	Detached bool `json:"detached,omitempty"` // the export was left running at the server
 	// Adopted says that something else asked for the export. Trusted is a person's
 	// word that it was asked for as the job asks, Shown that the server says so, and
@@ -90,6 +103,7 @@ type known struct {
 	Gone      string // a snapshot that Latest rests on and that is not there
 	Override  *ledger.Override
 	Full      bool // a person wants a full run
+	Tracked   bool // the run looks for newcomers
 	Now       time.Time
 }
 
@@ -113,6 +127,17 @@ const defaultFullEvery = 7 * 24 * time.Hour
 // oldest watermark of the asked types; a type without one, or with one of
 // another request, makes the run full.
 func decide(k known) plan {
+	p := decideSince(k)
+	// A delta without a list to hold the members against goes on without: it was a
+	// person's word (see SetWatermark).
+	p.Tracked = k.Tracked && (p.Kind == sinks.Full || p.Previous != "" && k.Latest.Members != nil)
+	if p.Tracked {
+		p.Leg = legMembers
+	}
+	return p
+}
+
+func decideSince(k known) plan {
 	p := plan{Kind: sinks.Full, Request: k.Request, Types: k.Types, BaseTime: k.Now}
 	if k.Latest != nil {
 		p.Latest = k.Latest.Name
@@ -156,6 +181,9 @@ func decide(k known) plan {
 		return p
 	case k.Gone != "":
 		p.Reason = "snapshot " + k.Gone + ", which the last one rests on, is gone"
+		return p
+	case k.Tracked && k.Latest.Members == nil:
+		p.Reason = "the last snapshot does not say who the members were"
 		return p
 	}
 

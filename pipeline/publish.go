@@ -169,13 +169,16 @@ func (x *execution) account(ctx context.Context, b *board) (*tally, error) {
 // other paths each time it is asked, their order is all that tells them apart,
 // and two equal bodies say that it does not (P35).
 func (x *execution) unique(deliveries []delivery) error {
-	type content struct{ kind, sum string }
+	type content struct {
+		generation int // of two exports both may have them
+		kind, sum  string
+	}
 	seen := map[content]bool{}
 	for _, d := range deliveries {
 		if d.task.Kind != kindOutput && d.task.Kind != kindFile || d.info.Lines == 0 || d.info.SHA256 == "" {
 			continue
 		}
-		c := content{d.task.Kind, d.info.SHA256}
+		c := content{generationOf(d.task.Key), d.task.Kind, d.info.SHA256}
 		if seen[c] {
 			if x.plan.Moved {
 				return &movedError{"two files hold the same lines"}
@@ -192,6 +195,7 @@ func (x *execution) unique(deliveries []delivery) error {
 type beside struct {
 	files     []sinks.File
 	deletions *sinks.Deletions
+	members   *sinks.Members
 }
 
 // writeExtras writes what is not for a sink: outcomes, quarantined lines,
@@ -236,6 +240,10 @@ func (x *execution) writeExtras(ctx context.Context, b *board) (*beside, error) 
 			return nil, err
 		}
 	}
+	members, f, err := x.stageMembers(ctx, b.tasks)
+	if err := add(f, err); err != nil {
+		return nil, err
+	}
 	if x.r.Job.Export.Mode == "bulk" {
 		f, err := x.writeFile(ctx, logName, "", -1, func(w io.Writer) (int64, error) { return x.writeLog(w, b) })
 		if err := add(f, err); err != nil {
@@ -266,7 +274,7 @@ func (x *execution) writeExtras(ctx context.Context, b *board) (*beside, error) 
 		return nil, err
 	}
 	x.step("extras recorded")
-	return &beside{files: files, deletions: deletions}, nil
+	return &beside{files: files, deletions: deletions, members: members}, nil
 }
 
 // writeFile stages one file and checks its rows; want is negative when they are
@@ -310,6 +318,7 @@ func (x *execution) manifest(ctx context.Context, sum *tally, more *beside) (*si
 			OrganizeOutputBy: e.OrganizeOutputBy, AllowPartialManifests: e.AllowPartialManifests,
 			Inputs: x.r.Asked, Adopted: p.Adopted, Reported: p.Reported,
 		},
+		Exports: p.Exports, Members: more.members,
 		Scopes:          p.Scopes,
 		TransactionTime: timeOrNil(run.TransactionTime), KickoffDate: timeOrNil(run.KickoffDate),
 		Types: sum.types, Files: []sinks.File{}, Schemas: map[string]map[string]string{}, Flue: x.r.Version,

@@ -186,7 +186,7 @@ func reconcile(a account) (*tally, error) {
 // flaw says why what came with a body is not whole; "" when nothing says so.
 func flaw(d delivery) string {
 	switch {
-	case d.task.Kind == kindOutput && miscounted(d):
+	case (d.task.Kind == kindOutput || d.task.Kind == kindMember) && miscounted(d):
 		return miscount
 	case d.info.Unproved:
 		return unproved

@@ -198,7 +198,7 @@ func (r *Runner) decide(g ground, o Options, types []string, now time.Time) plan
 	p := decide(known{
 		Export: r.Job.Export, FullEvery: r.Job.Policies.FullEvery, Types: types, Sinks: names,
 		Request: r.request(),
-		Latest:  g.latest, Gone: g.gone, Override: g.override, Full: o.Full, Now: now,
+		Latest:  g.latest, Gone: g.gone, Override: g.override, Full: o.Full, Tracked: r.tracks(types), Now: now,
 	})
 	p.AdHoc = o.AdHoc
 	return p

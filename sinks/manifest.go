@@ -40,6 +40,11 @@ type Manifest struct {
 	Server  Server  `json:"server"`
 	Request Request `json:"request"`
 	Scopes  Scopes  `json:"scopes"`
+	// Exports are those that a snapshot was made of, in their order, where it took
+	// more than one (I9).
+	Exports []Export `json:"exports,omitempty"`
+	// Members are those of the group, or all patients, where the run listed them.
+	Members *Members `json:"members,omitempty"`
 	// Times the watermark was computed from (P28, F57).
 	TransactionTime *time.Time `json:"transactionTime,omitempty"`
 	KickoffDate     *time.Time `json:"kickoffDate,omitempty"` // Date of the 202, or of the first search page
@@ -101,6 +106,29 @@ type Request struct {
 	Adopted  bool     `json:"adopted,omitempty"`
 	Reported string   `json:"reported,omitempty"`
 	Inputs   []string `json:"inputs,omitempty"` // files: the files and folders as they were named
+}
+
+// Export is one of the exports of a run.
+type Export struct {
+	// Purpose is members (who is in the group), newcomers (everything of those who
+	// joined it), changes or everything.
+	Purpose         string     `json:"purpose"`
+	Types           []string   `json:"types,omitempty"`
+	Elements        []string   `json:"elements,omitempty"`
+	Patients        int        `json:"patients,omitempty"` // how many were named; never which (I7)
+	Since           *time.Time `json:"since,omitempty"`
+	KickoffDate     *time.Time `json:"kickoffDate,omitempty"`
+	TransactionTime *time.Time `json:"transactionTime,omitempty"`
+	Ignored         []string   `json:"ignored,omitempty"`
+}
+
+// Members is the list of those whom a snapshot's run found in the group: the next
+// run tells newcomers by it.
+type Members struct {
+	Path   string `json:"path"` // of the file, one line a member: type and id
+	Count  int64  `json:"count"`
+	Joined int64  `json:"joined"` // since the snapshot before it on the chain
+	Left   int64  `json:"left"`   // the same; what they had stays in the chain until the next full one
 }
 
 // Scopes are the OAuth scopes of the run.

@@ -145,6 +145,9 @@ type Store interface {
 	// snapshot that was made visible but that latest does not point at yet is
 	// completed by calling Publish again.
 	Published(ctx context.Context, job, run string) (*Manifest, error)
+	// Open opens a file of a published snapshot, by the path that its manifest
+	// gives; the caller closes it. One that is not there is an fs.ErrNotExist.
+	Open(ctx context.Context, job, name, path string) (io.ReadCloser, error)
 	// Sweep removes stagings of the job other than that of the run to keep, and
 	// what a crash left of deleted snapshots.
 	Sweep(ctx context.Context, job, keepRun string) error

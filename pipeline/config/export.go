@@ -18,6 +18,7 @@ func exportObject() object[Export] {
 			at("group", "bulk: id of the Group to export.", identifier("id", false, matching(idForm, "is not an id", "letters, digits, -, . and _")), func(e *Export) *string { return &e.Group }),
 			at("types", "Resource types to ask for.", list(resourceType()), func(e *Export) *[]string { return &e.Types }).or("whatever the server sends; needed for search"),
 			sinceField(),
+			at("newcomers", "bulk, with since: last: of those who joined the group since the last snapshot, full exports what is older too (it lists the members first, and needs the type Patient); ignore exports only what changed.", choice("full", "ignore"), func(e *Export) *string { return &e.Newcomers }).or("full"),
 			at("until", "bulk: only what changed before this instant.", instant(), func(e *Export) *time.Time { return &e.Until }),
 			at("elements", "Top-level elements to keep; resources come marked SUBSETTED.", list(elementName()), func(e *Export) *[]string { return &e.Elements }).or("whole resources"),
 			at("type_filters", "Searches that resources must match, as Type?query, unencoded. Servers may ignore them without a word.", list(typeFilter()), func(e *Export) *[]string { return &e.TypeFilters }),
@@ -96,7 +97,7 @@ func validExtra(s string) (wrong, hint string) {
 // Keys of one mode have no meaning in the other.
 func bulkKeys() []string {
 	return []string{
-		"level", "group", "until", "include_associated_data", "organize_output_by", "allow_partial_manifests",
+		"level", "group", "newcomers", "until", "include_associated_data", "organize_output_by", "allow_partial_manifests",
 		"output_format", "extra", "post", "repeat", "lenient",
 	}
 }
@@ -120,6 +121,7 @@ func checkExport(d *decoder, c cursor, e *Export) {
 		}
 	}
 	checkFilters(d, c, e)
+	checkNewcomers(d, c, e)
 	if !e.Until.IsZero() && !e.Since.Time.IsZero() && !e.Since.Time.Before(e.Until) {
 		where, _ := d.child(c, "until")
 		d.fail(where, "until is not after since", "")
@@ -141,6 +143,20 @@ func checkLevel(d *decoder, c cursor, e *Export) {
 	}
 	if patients, ok := d.child(c, "patients"); ok && e.Level == "system" {
 		d.failMasked(patients, "has no meaning with level system", "use level: patient")
+	}
+}
+
+// checkNewcomers finds a word about newcomers where there are none to be told.
+func checkNewcomers(d *decoder, c cursor, e *Export) {
+	where, ok := d.child(c, "newcomers")
+	switch {
+	case !ok || e.Newcomers != "full" || e.Mode == "search":
+	case e.Level == "system":
+		d.fail(where, "has no meaning with level system", "remove it")
+	case len(e.Types) > 0 && !slices.Contains(e.Types, "Patient"):
+		d.fail(where, "full needs the type Patient, by which the members are listed", "add Patient to types")
+	case len(e.Patients) > 0:
+		d.fail(where, "has no meaning with patients", "remove it")
 	}
 }
 

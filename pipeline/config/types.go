@@ -94,6 +94,7 @@ type Export struct {
 	Group                 string
 	Types                 []string
 	Since                 Since
+	Newcomers             string // full | ignore; "" means full
 	Until                 time.Time
 	Elements              []string
 	TypeFilters           []string

@@ -44,6 +44,7 @@ func TestStore(t *testing.T, h StoreHarness) {
 		"Remove":             (*storeTest).remove,
 		"Discard":            (*storeTest).discard,
 		"Sweep":              (*storeTest).sweep,
+		"Open":               (*storeTest).open,
 		"Snapshots":          (*storeTest).snapshots,
 		"Delete":             (*storeTest).delete,
 		"Jobs":               (*storeTest).jobs,

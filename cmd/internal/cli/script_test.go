@@ -42,6 +42,7 @@ func TestMain(m *testing.M) {
 //	edit FILE OLD NEW        replace text in the file
 //	envfile NAME FILE        $NAME becomes the content of the file
 //	kickoff REQUEST FILE     begin an export beside flue; its status URL goes to the file
+//	post PATH FILE           send the file to the sandbox
 //
 // After each script everything that it left (output of the commands, state, spool,
 // snapshots, logs) is searched for the secrets that its servers saw (I6); only files
@@ -67,6 +68,7 @@ func TestScripts(t *testing.T) {
 			"fetch":    fetch,
 			"signed":   signed,
 			"kickoff":  kickOff,
+			"post":     post,
 			"saw":      saw,
 			"setvar":   setVar,
 			"docwrite": docWrite,

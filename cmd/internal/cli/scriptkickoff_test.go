@@ -3,6 +3,7 @@ package cli
 import (
 	"net/http"
 	"os"
+	"strings"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -30,5 +31,20 @@ func kickOff(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if err := os.WriteFile(ts.MkAbs(args[1]), []byte(link+"\n"), 0o600); err != nil {
 		ts.Fatalf("kickoff: %v", err)
+	}
+}
+
+// post sends a file to the sandbox, for its administration.
+func post(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: post PATH FILE")
+	}
+	resp, err := http.Post(strings.TrimSuffix(ts.Getenv("SANDBOX"), "/fhir")+"/"+args[0], "application/fhir+json", strings.NewReader(ts.ReadFile(args[1])))
+	if err != nil {
+		ts.Fatalf("post: %v", err)
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		ts.Fatalf("post: answered %s", resp.Status)
 	}
 }

@@ -110,6 +110,13 @@ func writeFacts(b *strings.Builder, m *sinks.Manifest, location string) {
 	if m.Stats.Tokens > 0 {
 		fact("tokens", number(m.Stats.Tokens))
 	}
+	if m.Members != nil {
+		text := number(m.Members.Count)
+		if m.Members.Joined+m.Members.Left > 0 {
+			text += ", " + number(m.Members.Joined) + " joined, " + number(m.Members.Left) + " left"
+		}
+		fact("members", text)
+	}
 	if len(m.Scopes.Missing) > 0 {
 		fact("missing", "not granted: "+strings.Join(m.Scopes.Missing, " "))
 	}
