@@ -16,7 +16,8 @@ type Finding struct {
 
 // Check looks at everything that a run needs, without asking for data: token
 // and scopes, the server's FHIR version, the destination, the spool, and what
-// the next run would ask for. each is called as a check ends.
+// the next run would ask for. each is called as a check ends. Without Auth no token is asked
+// for, and without Bulk the server is left alone.
 func (r *Runner) Check(ctx context.Context, each func(Finding)) {
 	var missing []string
 	if r.Auth != nil {
@@ -33,17 +34,19 @@ func (r *Runner) Check(ctx context.Context, each func(Finding)) {
 		each(Finding{"authorization", text, err})
 	}
 
-	c, err := r.capability(ctx, r.Bulk)
-	text := "no CapabilityStatement, which the job does not need"
-	if c != nil {
-		text = strings.TrimSpace("FHIR " + c.FHIRVersion + " " + c.Software)
-		if r.Job.Export.Mode != "search" && !c.SystemExport && !c.PatientExport && !c.GroupExport {
-			text += ", does not declare $export (many servers that have it do not)"
+	if r.Bulk != nil {
+		c, err := r.capability(ctx, r.Bulk)
+		text := "no CapabilityStatement, which the job does not need"
+		if c != nil {
+			text = strings.TrimSpace("FHIR " + c.FHIRVersion + " " + c.Software)
+			if r.Job.Export.Mode != "search" && !c.SystemExport && !c.PatientExport && !c.GroupExport {
+				text += ", does not declare $export (many servers that have it do not)"
+			}
 		}
+		each(Finding{"server", text, err})
 	}
-	each(Finding{"server", text, err})
 
-	err = r.Store.Check(ctx, r.Job.Name)
+	err := r.Store.Check(ctx, r.Job.Name)
 	each(Finding{"destination", "can be written", err})
 	err = r.Spool.Check(ctx)
 	each(Finding{"spool", "can be written and has room", err})

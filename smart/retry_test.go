@@ -1,9 +1,15 @@
 package smart
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
+	"log"
 	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -59,6 +65,44 @@ func TestP8NoReplayByNetHTTP(t *testing.T) {
 	must(c.Token(t.Context()))
 	if r := e.call(0).req; r.GetBody != nil || r.Header.Get("Idempotency-Key") != "" {
 		t.Error("the request can be replayed by net/http")
+	}
+}
+
+// The same over the wire: a server that has read an assertion on a connection that was used
+// before, and hangs up, sees another one in the next attempt.
+func TestP8NoReplayOverABrokenConnection(t *testing.T) {
+	var mu sync.Mutex
+	var jtis []any
+	connections := map[string]int{}
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, claims, err := DecodeAssertion(Secret(r.FormValue("client_assertion")))
+		var c struct{ Jti any }
+		if err != nil || json.Unmarshal(claims, &c) != nil {
+			t.Errorf("assertion: %v", err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		jtis = append(jtis, c.Jti)
+		connections[r.RemoteAddr]++
+		if len(jtis) == 2 {
+			panic(http.ErrAbortHandler)
+		}
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"access_token":"t%d","token_type":"bearer","expires_in":300}`, len(jtis))
+	}))
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	defer s.Close()
+	c := newClient(nil)
+	c.TokenURL, c.HTTP = s.URL+"/token", s.Client()
+	c.Invalidate(must(c.Token(t.Context())).AccessToken)
+	if got, err := c.Token(t.Context()); err != nil || got.AccessToken != "t3" {
+		t.Fatalf("got %v", err)
+	}
+	if len(jtis) != 3 || jtis[0] == jtis[1] || jtis[1] == jtis[2] || jtis[0] == jtis[2] {
+		t.Errorf("the server saw the jtis %v, want three", jtis)
+	}
+	if len(connections) != 2 {
+		t.Errorf("%d connections: the broken one was not one used before", len(connections))
 	}
 }
 

@@ -79,6 +79,9 @@ func (a *app) checkJob(ctx context.Context, f *config.File, job config.Job) (err
 	if !authenticates {
 		// Without a key there is no token to try, but the rest can still be looked at.
 		p.runner.Auth = nil
+		if classOf(first) == "" {
+			p.runner.Bulk = nil // it did not answer: waiting for it again tells nothing new
+		}
 	}
 	p.runner.Check(ctx, func(found pipeline.Finding) {
 		if !authenticates && (found.Name == "server" || found.Name == "authorization") && errors.Is(found.Err, first) {
