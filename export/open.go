@@ -67,6 +67,10 @@ func (o *opening) open(ctx context.Context, offset int64, validator string) (*Bo
 		h.Set("Range", "bytes="+strconv.FormatInt(offset, 10)+"-")
 		h.Set("If-Range", v.strong)
 	}
+	notFound := 2 // F43
+	if o.any {
+		notFound = 0 // an attachment that is missing stays so
+	}
 	hc := o.c.HTTP
 	if !o.f.Token { // P32: never
 		if hc = o.c.Bare; hc == nil {
@@ -75,7 +79,7 @@ func (o *opening) open(ctx context.Context, offset int64, validator string) (*Bo
 	}
 	var b *Body
 	err := o.c.requests(hc).Do(ctx, fhirhttp.Call{
-		Op: "open file", URL: o.url, Accept: o.accept, Header: h, NotFound: 2, Keep: true,
+		Op: "open file", URL: o.url, Accept: o.accept, Header: h, NotFound: notFound, Keep: true,
 		OK: func(status int) bool {
 			return status == http.StatusOK || offset > 0 &&
 				(status == http.StatusPartialContent || status == http.StatusRequestedRangeNotSatisfiable)

@@ -18,4 +18,5 @@ type Grant struct {
 	Granted   []string
 	Missing   []string // requested scopes that were not granted
 	Types     []string // resource types among the job's that cannot be read
+	NoBinary  bool     // the job fetches attachments, and Binary cannot be read
 }

@@ -48,6 +48,7 @@ func (x *execution) authorize(ctx context.Context) error {
 		// The export was asked for with more: what cannot be read fails there.
 		x.warn("scope-narrowed", "fewer scopes are granted than when the run began: "+strings.Join(fewer, ", "), 1)
 	}
+	x.plan.NoBinary = grant.NoBinary
 	x.plan.Scopes = sinks.Scopes{Requested: grant.Requested, Granted: grant.Granted, Missing: grant.Missing}
 	if capability != nil {
 		x.plan.FHIRVersion, x.plan.Software = capability.FHIRVersion, capability.Software

@@ -208,18 +208,12 @@ func (c *converter) make(ctx context.Context, typ, input string, parts []*spool.
 	base := conversion{Type: typ, Input: input}
 	var bytes int64
 	if len(parts) > 0 {
-		memory := c.budget.total / 8
-		if err := c.budget.free.Acquire(ctx, memory); err != nil {
+		o := c.x.selectOptions(c.budget, parts)
+		if err := c.budget.free.Acquire(ctx, o.Memory); err != nil {
 			return context.Cause(ctx)
 		}
-		sel, err := c.x.spool.Select(ctx, typ, parts, spool.SelectOptions{
-			Memory: memory,
-			// A server's files are what it holds; its pages repeat what they like (F53),
-			// and so do the blocks of files that are organized by a resource (P30), and two
-			// exports of a run.
-			KeepUndated: c.x.r.Job.Export.Mode != "search" && !organized(parts) && !c.x.plan.newcomers(),
-		})
-		c.budget.give(memory)
+		sel, err := c.x.spool.Select(ctx, typ, parts, o)
+		c.budget.give(o.Memory)
 		if err != nil {
 			return err
 		}
@@ -239,6 +233,17 @@ func (c *converter) make(ctx context.Context, typ, input string, parts []*spool.
 		group.Go(func() error { return c.sink(gctx, s, in, base, bytes, keys) })
 	}
 	return group.Wait()
+}
+
+// selectOptions say how lines of the same id are taken: always the same way.
+func (x *execution) selectOptions(b *budget, parts []*spool.Part) spool.SelectOptions {
+	return spool.SelectOptions{
+		Memory: b.total / 8,
+		// A server's files are what it holds; its pages repeat what they like (F53),
+		// and so do the blocks of files that are organized by a resource (P30), and two
+		// exports of a run.
+		KeepUndated: x.r.Job.Export.Mode != "search" && !organized(parts) && !x.plan.newcomers(),
+	}
 }
 
 // organized reports whether headers stand among the lines: the files consist of

@@ -56,6 +56,7 @@ func (x *execution) listExport(ctx context.Context) ([]ledger.Task, source, erro
 	for _, text := range m.Warnings {
 		x.keep(sinks.Warning{Code: "manifest", Text: text, Count: 1})
 	}
+	x.plan.OpenFiles = !m.RequiresAccessToken
 	fresh, files := listFiles(m, x.plan.Generation)
 	var tasks []ledger.Task // those of the legs that are over stay
 	if x.plan.Past > 0 {

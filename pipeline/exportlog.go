@@ -180,8 +180,12 @@ func (x *execution) writeLog(w io.Writer, b *board) (rows int64, err error) {
 		i := p.Info()
 		files, lines, bytes = files+1, lines+resources(i), bytes+i.Bytes
 	}
+	var fetched int64
+	if x.attachments != nil {
+		fetched = x.attachments.Fetched
+	}
 	last, err := x.entry("export_complete", map[string]any{
-		"files": files, "resources": lines, "bytes": bytes, "attachments": 0,
+		"files": files, "resources": lines, "bytes": bytes, "attachments": fetched,
 		"duration": x.r.now().Sub(x.run.Started).Milliseconds(),
 	})
 	if err != nil {

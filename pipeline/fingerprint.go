@@ -14,21 +14,38 @@ import (
 // requestFingerprint binds the watermarks to what was asked for (I2): server,
 // level, group, patients, filters, elements and whatever else changes which
 // resources come, but not the types, which have a watermark each, and not the
-// time. The order of lists does not matter.
-func requestFingerprint(server string, e config.Export) string {
+// time. Which attachments are wanted belongs to it: a chain has those of all its
+// resources. The order of lists does not matter.
+func requestFingerprint(server string, j config.Job) string {
+	e := j.Export
 	return digest(struct {
 		Server, Mode, Level, Group                       string
 		Patients, Filters, Elements, Associated, Include []string
 		OrganizeOutputBy, OutputFormat                   string
 		Extra                                            map[string]string
 		Since, Until                                     time.Time
+		Attachments                                      *wanted `json:",omitempty"`
 	}{
 		server, e.Mode, e.Level, e.Group,
 		sorted(e.Patients), sorted(e.TypeFilters), sorted(e.Elements), sorted(e.IncludeAssociatedData), sorted(e.Include),
 		e.OrganizeOutputBy, e.OutputFormat,
 		e.Extra,
 		e.Since.Time.UTC(), e.Until.UTC(),
+		wantedOf(j.Attachments),
 	})
+}
+
+// wanted says which attachments a job fetches.
+type wanted struct {
+	Types, MIME []string
+	MaxSize     int64
+}
+
+func wantedOf(a *config.Attachments) *wanted {
+	if a == nil {
+		return nil
+	}
+	return &wanted{sorted(a.Types), sorted(a.MIME), a.MaxSize}
 }
 
 // planFingerprint tells whether a failed run may be taken up again: the same
@@ -58,7 +75,7 @@ func (r *Runner) request() string {
 			Sinks  []config.Sink
 		}{states(r.Inputs), r.Job.Sinks})
 	}
-	return requestFingerprint(r.Server.URL, r.Job.Export)
+	return requestFingerprint(r.Server.URL, r.Job)
 }
 
 func digest(v any) string {

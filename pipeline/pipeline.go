@@ -84,8 +84,9 @@ type Event struct {
 	Time time.Time
 	Run  string
 	Job  string
-	// Kind is one of: state, poll, file, progress, type, warning, retry, resume,
-	// retention (it deleted a snapshot).
+	// Kind is one of: state, poll, file, progress, type, attachments (they are
+	// fetched from now on), warning, retry, resume, retention (it deleted a
+	// snapshot).
 	Kind  string
 	State State
 	Text  string // for people; X-Progress for poll, the message of a warning
@@ -106,6 +107,7 @@ type Progress struct {
 	// Converted are bytes of lines that sinks have read, of the types whose
 	// conversion was begun; ToConvert is how many those have.
 	Converted, ToConvert int64
+	Attachments          int64 // fetched, filtered or failed
 	Tokens               int64
 	Retries              int64
 }

@@ -51,6 +51,10 @@ type plan struct {
 	// Moved says that the files of the export had other paths when its manifest
 	// was fetched again (P35).
 	Moved bool `json:"moved,omitempty"`
+	// OpenFiles says that the manifest asks for no token (P32), NoBinary that the
+	// token does not open the server's attachments (P34).
+	OpenFiles bool `json:"openFiles,omitempty"`
+	NoBinary  bool `json:"noBinary,omitempty"`
 
 	AdHoc bool `json:"adHoc,omitempty"` // see Options
 

@@ -173,7 +173,7 @@ func TestI2RequestFingerprint(t *testing.T) {
 	print := func(f func(*config.Export)) string {
 		e := base
 		f(&e)
-		return requestFingerprint("https://fhir.example.org", e)
+		return requestFingerprint("https://fhir.example.org", config.Job{Export: e})
 	}
 	want := print(func(*config.Export) {})
 	for name, f := range map[string]func(*config.Export){
@@ -202,8 +202,19 @@ func TestI2RequestFingerprint(t *testing.T) {
 			t.Errorf("other %s have another fingerprint", name)
 		}
 	}
-	if requestFingerprint("https://other.example.org", base) == want {
+	if requestFingerprint("https://other.example.org", config.Job{Export: base}) == want {
 		t.Error("another server has the same fingerprint")
+	}
+	attached := func(a config.Attachments) string {
+		return requestFingerprint("https://fhir.example.org", config.Job{Export: base, Attachments: &a})
+	}
+	// A chain has the attachments of all its resources.
+	all := attached(config.Attachments{MaxSize: 5})
+	if all == want || attached(config.Attachments{MaxSize: 6}) == all || attached(config.Attachments{MaxSize: 5, MIME: []string{"text/*"}}) == all {
+		t.Error("other attachments have the same fingerprint")
+	}
+	if attached(config.Attachments{MaxSize: 5, Parallel: 3, OnUnavailable: "record"}) != all {
+		t.Error("how attachments are fetched changes the fingerprint")
 	}
 }
 

@@ -32,10 +32,15 @@ func (x *execution) publish(ctx context.Context, b *board) (*sinks.Manifest, err
 	if err := x.unique(sum.deliveries); err != nil {
 		return nil, err
 	}
+	index, err := x.fetchAttachments(ctx, b)
+	if err != nil {
+		return nil, err
+	}
 	more, err := x.writeExtras(ctx, b)
 	if err != nil {
 		return nil, err
 	}
+	more.files = append(more.files, index...)
 	if err := x.enter(ctx, Publishing, nil); err != nil {
 		return nil, err
 	}
@@ -60,6 +65,9 @@ func (x *execution) publish(ctx context.Context, b *board) (*sinks.Manifest, err
 // reconvert makes the next try convert everything again, because a file that
 // was durable is not in the staging any more: somebody removed it.
 func (x *execution) reconvert(ctx context.Context, missing error) error {
+	if err := x.spool.DropNotes(); err != nil { // what was fetched may be gone as well
+		return errors.Join(missing, err)
+	}
 	run, err := x.r.Ledger.Reland(ctx, x.id)
 	if err != nil {
 		return errors.Join(missing, err)
@@ -363,6 +371,7 @@ func (x *execution) manifest(ctx context.Context, sum *tally, more *beside) (*si
 	m.Deletions, m.Lists = more.deletions, listCounts(sum.deliveries, more.deletions)
 	slices.SortFunc(m.Files, func(a, b sinks.File) int { return strings.Compare(a.Path, b.Path) })
 	m.Outcomes = outcomesOf(sum.deliveries)
+	m.Attachments = x.attachments
 	m.Warnings = append(slices.Clone(p.Warnings), x.warningsSoFar()...)
 	s := x.stats()
 	m.Stats = sinks.Stats{

@@ -106,6 +106,8 @@ type execution struct {
 
 	deleted []string // snapshots that retention let go
 
+	attachments *sinks.Attachments // what came of them; nil when there are none to fetch
+
 	warnMu   sync.Mutex
 	warnings []sinks.Warning
 }

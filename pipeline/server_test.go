@@ -46,6 +46,9 @@ type exportServer struct {
 	// accept is the body of the kick-off's 202; unlisted leaves out the list of output.
 	accept   string
 	unlisted bool
+	// binaries are contents by id, as text/plain; binaryDown answers 503 for them.
+	binaries   map[string]string
+	binaryDown bool
 
 	kickoffs  int // accepted
 	asked     []url.Values
@@ -115,6 +118,8 @@ func (s *exportServer) serve(w http.ResponseWriter, r *http.Request) {
 		delete(s.known, n)
 		s.deletes++
 		w.WriteHeader(http.StatusAccepted)
+	case strings.HasPrefix(r.URL.Path, "/fhir/Binary/"):
+		s.binary(w, r, parts[2])
 	case parts[0] == "files":
 		s.file(w, r, parts[len(parts)-1])
 	default:
@@ -133,6 +138,22 @@ func (s *exportServer) waitForOthers(r *http.Request, name string) {
 			return
 		}
 		time.Sleep(time.Millisecond)
+	}
+}
+
+func (s *exportServer) binary(w http.ResponseWriter, r *http.Request, id string) {
+	s.opened["Binary/"+id]++
+	content, ok := s.binaries[id]
+	switch {
+	case s.binaryDown:
+		w.WriteHeader(http.StatusServiceUnavailable)
+	case !ok:
+		w.WriteHeader(http.StatusNotFound)
+	case !strings.HasPrefix(r.Header.Get("Accept"), "text/plain"):
+		w.WriteHeader(http.StatusNotAcceptable)
+	default:
+		w.Header().Set("Content-Type", "text/plain")
+		fmt.Fprint(w, content)
 	}
 }
 

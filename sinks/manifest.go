@@ -63,7 +63,11 @@ type Manifest struct {
 	Files     []File     `json:"files"`
 	Warnings  []Warning  `json:"warnings,omitempty"`
 	Outcomes  []Outcome  `json:"outcomes,omitempty"`
-	Stats     Stats      `json:"stats"`
+	// Attachments is what came of the attachments of the resources; nil when the
+	// job asks for none. Their contents are the files beside AttachmentIndex, which
+	// names them in the place of Files.
+	Attachments *Attachments `json:"attachments,omitempty"`
+	Stats       Stats        `json:"stats"`
 	// Schemas is each sink's column record per type: sink name, then type.
 	Schemas map[string]map[string]string `json:"schemas,omitempty"`
 	Flue    string                       `json:"flue"` // version of the program

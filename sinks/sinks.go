@@ -94,9 +94,10 @@ type Staging interface {
 	Remove(ctx context.Context, path string) error
 	// Publish writes the manifest as the last file, makes the snapshot visible
 	// under its final name and then moves latest to it (I1). The snapshot has the
-	// files that the manifest lists and no others, whatever an earlier try
-	// committed; one that is not there is an fs.ErrNotExist. It returns where the
-	// snapshot lies, in a form that a person can use. It is idempotent.
+	// files that the manifest lists, the contents that its attachment index names,
+	// and no others, whatever an earlier try committed; one that is not there is an
+	// fs.ErrNotExist. It returns where the snapshot lies, in a form that a person can
+	// use. It is idempotent.
 	Publish(ctx context.Context, m *Manifest) (location string, err error)
 	// Discard removes the staging and everything in it.
 	Discard(ctx context.Context) error

@@ -78,7 +78,7 @@ func TestI5KillConversion(t *testing.T) {
 			for _, e := range entries {
 				names = append(names, e.Name())
 			}
-			if strings.Join(names, " ") != "latest snapshots" {
+			if strings.Join(names, " ") != ".lock latest snapshots" {
 				t.Errorf("left in the destination: %v", names)
 			}
 		})

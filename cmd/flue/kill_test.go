@@ -117,7 +117,8 @@ func (s *site) complete() *sinks.Manifest {
 	for _, root := range []string{"out/nightly", "state/spool"} {
 		_ = filepath.WalkDir(filepath.Join(s.dir, root), func(path string, d os.DirEntry, err error) error {
 			name := filepath.Base(path)
-			if err == nil && (strings.HasPrefix(name, ".") || strings.Contains(path, "spool"+string(filepath.Separator))) {
+			lock := name == ".lock" // stays: a lock that is removed may be held
+			if err == nil && !lock && (strings.HasPrefix(name, ".") || strings.Contains(path, "spool"+string(filepath.Separator))) {
 				left = append(left, path)
 			}
 			return nil

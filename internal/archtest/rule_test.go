@@ -141,6 +141,11 @@ func table() []rule {
 			},
 		},
 		{
+			pkg:   "pipeline/attachment",
+			may:   []string{"export", "sinks", "pipeline/spool", "github.com/klauspost/compress", "golang.org/x/sync"},
+			never: []never{{"smart", "the token comes with the http.Client"}, {arrow, oneArrow}},
+		},
+		{
 			pkg:   "pipeline/spool",
 			may:   []string{"internal/...", "github.com/klauspost/compress", "github.com/dustin/go-humanize", "golang.org/x/sys"},
 			never: []never{{"export/...", "bodies come as readers"}, {"sinks/...", "a part has the shape of sinks.Part without knowing it"}, {arrow, oneArrow}, {"net/http", noNetwork}},

@@ -9,7 +9,9 @@
 package durable
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -42,29 +44,39 @@ func (s FS) step(op, path string) error {
 func IsTemp(name string) bool { return strings.HasPrefix(name, tempPrefix) }
 
 // RemoveTemps removes the temporary files in a folder, and in those below it
-// when deep. Nobody may be writing there. A missing folder is no error.
-func (s FS) RemoveTemps(dir string, deep bool) error {
-	entries, err := os.ReadDir(dir)
+// when deep. Nobody may be writing there. A missing folder is no error. A folder
+// is never held in memory, however many files it has.
+func (s FS) RemoveTemps(dir string, deep bool) (err error) {
+	d, err := os.Open(dir)
 	if os.IsNotExist(err) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("list folder: %w", err)
 	}
-	for _, e := range entries {
-		path := filepath.Join(dir, e.Name())
-		switch {
-		case IsTemp(e.Name()):
-			if err := s.RemoveAll(path); err != nil {
-				return err
-			}
-		case deep && e.IsDir():
-			if err := s.RemoveTemps(path, deep); err != nil {
-				return err
+	defer func() { err = errors.Join(err, d.Close()) }()
+	for {
+		entries, err := d.ReadDir(512)
+		for _, e := range entries {
+			path := filepath.Join(dir, e.Name())
+			switch {
+			case IsTemp(e.Name()):
+				if err := s.RemoveAll(path); err != nil {
+					return err
+				}
+			case deep && e.IsDir():
+				if err := s.RemoveTemps(path, deep); err != nil {
+					return err
+				}
 			}
 		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return fmt.Errorf("list folder: %w", err)
+		}
 	}
-	return nil
 }
 
 // MkdirAll makes a folder and those above it that are missing; each new name is

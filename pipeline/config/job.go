@@ -15,6 +15,7 @@ func jobObject() object[Job] {
 			at("schedule", "When the job is due, as a five-field cron expression. It is checked and kept for reference: cron or another scheduler runs `flue run JOB`.", text("cron expression", "", validCron), func(j *Job) *string { return &j.Schedule }).or("only by hand"),
 			at("timezone", "IANA time zone of the schedule.", text("time zone", "", validZone), func(j *Job) *string { return &j.Timezone }).or("the machine's"),
 			in("export", "What is asked of the server.", exportObject(), func(j *Job) *Export { return &j.Export }).need(),
+			attachmentsField(),
 			sinksField(),
 			in("destination", "Where snapshots go.", destinationObject(), func(j *Job) *Destination { return &j.Destination }).need(),
 			in("policies", "What to do when something is not as it should be.", policiesObject(), func(j *Job) *Policies { return &j.Policies }),
@@ -22,6 +23,18 @@ func jobObject() object[Job] {
 		},
 		check: checkJob,
 	}
+}
+
+// attachmentsField is a mapping whose presence means something, also when it is
+// empty.
+func attachmentsField() field[Job] {
+	o := attachmentsObject()
+	f := in("attachments", "Fetch what attachments of DocumentReference and DiagnosticReport point at, into the snapshot's attachments folder; {} fetches all.", o, func(j *Job) *Attachments {
+		j.Attachments = new(Attachments)
+		return j.Attachments
+	})
+	f.preset = nil
+	return f.or("they are not fetched")
 }
 
 func sinksField() field[Job] {
@@ -47,6 +60,7 @@ func validZone(s string) (wrong, hint string) {
 }
 
 func checkJob(d *decoder, c cursor, j *Job) {
+	checkAttachments(d, c, j)
 	sinks, _ := d.child(c, "sinks")
 	seen := map[string]bool{}
 	for i, s := range j.Sinks {

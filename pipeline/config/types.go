@@ -81,6 +81,7 @@ type Job struct {
 	Schedule    string // five-field cron expression; empty: only by hand
 	Timezone    string // IANA name; empty: the machine's
 	Export      Export
+	Attachments *Attachments // nil: they are not fetched
 	Sinks       []Sink
 	Destination Destination
 	Policies    Policies
@@ -113,6 +114,15 @@ type Export struct {
 type Since struct {
 	Last bool      // since the last snapshot's watermark (I2)
 	Time time.Time // a fixed instant; zero and not Last: everything
+}
+
+// Attachments says which contents are fetched that resources point at (P34).
+type Attachments struct {
+	Types         []string // of resources
+	MIME          []string // content types, also as text/*; empty: all
+	MaxSize       int64    // bytes of one content
+	Parallel      int      // 0 means Limits.Downloads
+	OnUnavailable string   // stop | record
 }
 
 // Sink is one output format of a job.

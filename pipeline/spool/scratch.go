@@ -2,6 +2,7 @@ package spool
 
 import (
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/flue-fhir/flue/internal/durable"
@@ -47,6 +48,25 @@ func (s *ScratchFile) Write(b []byte) (int, error) {
 
 // ReadAt implements io.ReaderAt.
 func (s *ScratchFile) ReadAt(b []byte, at int64) (int, error) { return s.file.ReadAt(b, at) }
+
+// Size is how many bytes were written.
+func (s *ScratchFile) Size() int64 { return s.written }
+
+// Reader reads what was written so far, from its first byte.
+func (s *ScratchFile) Reader() io.Reader { return io.NewSectionReader(s.file, 0, s.written) }
+
+// Reset forgets what was written.
+func (s *ScratchFile) Reset() error {
+	s.written, s.room = 0, 0
+	_, err := s.file.Seek(0, io.SeekStart)
+	if err == nil {
+		err = s.file.Truncate(0)
+	}
+	if err != nil {
+		return fmt.Errorf("empty scratch file: %w", err)
+	}
+	return nil
+}
 
 // Close drops the file.
 func (s *ScratchFile) Close() error { return s.file.Close() }

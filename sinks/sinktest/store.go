@@ -36,6 +36,7 @@ func TestStore(t *testing.T, h StoreHarness) {
 		"NothingBefore":      (*storeTest).nothingBefore,
 		"OnlyCommittedFiles": (*storeTest).onlyCommitted,
 		"OnlyListedFiles":    (*storeTest).onlyListed,
+		"Attachments":        (*storeTest).attachments,
 		"Resume":             (*storeTest).resume,
 		"PublishTwice":       (*storeTest).twice,
 		"LatestMovesForward": (*storeTest).forward,

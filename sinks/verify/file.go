@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/flue-fhir/flue/sinks"
 	"github.com/flue-fhir/flue/sinks/parquet"
 )
 
@@ -125,8 +126,11 @@ func (c *checker) foreign() (list []string, err error) {
 	for _, s := range c.seen {
 		known[s.Path] = true
 	}
+	attachments := c.report.Manifest.Attachments != nil
 	err = fs.WalkDir(c.root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
 		switch {
+		case attachments && d != nil && d.IsDir() && name == sinks.AttachmentFolder:
+			return fs.SkipDir // checked by its index
 		case err != nil:
 			list = append(list, printable(name)+": cannot be read: "+cause(err).Error())
 			if d != nil && d.IsDir() {

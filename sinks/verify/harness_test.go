@@ -99,6 +99,55 @@ func (w *world) publish(run string, lines map[string]string) string {
 	return dir
 }
 
+// publishAttachments publishes a snapshot of attachments: so many with a content,
+// of which every third has that of the one before it, and one that failed.
+func (w *world) publishAttachments(run string, n int) string {
+	w.t.Helper()
+	ctx := context.Background()
+	stage, err := w.store.Stage(ctx, "job", run)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	put := func(name string, text []byte) sinks.File {
+		f, err := stage.Create(ctx, name)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if _, err := f.Write(text); err != nil {
+			w.t.Fatal(err)
+		}
+		size, sum, err := f.Commit()
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		return sinks.File{Path: name, Bytes: size, SHA256: sum}
+	}
+	a := &sinks.Attachments{Types: []string{"DocumentReference"}, Found: int64(n) + 1, Fetched: int64(n), Failed: 1}
+	var index bytes.Buffer
+	enc := json.NewEncoder(&index)
+	for i := range n + 1 {
+		row := sinks.Attachment{Type: "DocumentReference", ID: "d", Path: "content[0].attachment", Status: sinks.Failed, Code: "gone"}
+		if i < n {
+			text := []byte("content " + string(rune('a'+i-i%3/2)))
+			row.Status, row.Code, row.Size, row.SHA256 = sinks.Fetched, "", int64(len(text)), sum(text)
+			put(sinks.AttachmentFolder+"/"+row.SHA256, text)
+			if i%3 != 2 {
+				a.Contents, a.Bytes = a.Contents+1, a.Bytes+row.Size
+			}
+		}
+		if err := enc.Encode(row); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	file := put(sinks.AttachmentIndex, index.Bytes())
+	file.Rows = int64(n) + 1
+	dir, err := stage.Publish(ctx, &sinks.Manifest{Kind: sinks.Full, Files: []sinks.File{file}, Attachments: a})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return dir
+}
+
 // edit changes the manifest of a snapshot.
 func edit(t *testing.T, dir string, f func(*sinks.Manifest)) {
 	t.Helper()
@@ -176,7 +225,7 @@ func check(t *testing.T, dir string, o Options) map[string]Finding {
 // failing are the checks that failed, in the order of the report's checks.
 func failing(found map[string]Finding) string {
 	var names []string
-	for _, name := range []string{"manifest", "files", "rows", "counts", "columns", "chain", "rebuild"} {
+	for _, name := range []string{"manifest", "files", "rows", "counts", "attachments", "columns", "chain", "rebuild"} {
 		if found[name].Status == Failed {
 			names = append(names, name)
 		}

@@ -66,7 +66,7 @@ func Snapshot(ctx context.Context, dir string, o Options) (*Report, error) {
 	if err := c.manifest(dir); err != nil || c.report.Manifest == nil {
 		return c.report, err
 	}
-	for _, check := range []func(context.Context) error{c.files, c.counts, c.columns, c.chain, c.rebuild} {
+	for _, check := range []func(context.Context) error{c.files, c.counts, c.attachments, c.columns, c.chain, c.rebuild} {
 		if err := check(ctx); err != nil {
 			return c.report, err
 		}

@@ -19,11 +19,14 @@ type scopePlan struct {
 	types []string // none means all
 	level string
 	also  []string // read beside the types
+	// attachments says that the contents of attachments are read, which are Binary
+	// resources at the FHIR server.
+	attachments bool
 }
 
 // planScopes says what a job reads.
 func planScopes(j config.Job) scopePlan {
-	p := scopePlan{types: j.Export.Types, level: j.Export.Level}
+	p := scopePlan{types: j.Export.Types, level: j.Export.Level, attachments: j.Attachments != nil}
 	if j.Export.Mode == "search" {
 		p.also = []string{"Patient"} // a search begins with the patients
 	}
@@ -65,7 +68,7 @@ func (z *authorizer) client(ctx context.Context) (*smart.Client, error) {
 		if err != nil {
 			return nil, err
 		}
-		scopes = smart.ForTypes(z.scopes.types, z.scopes.level, smart.ScopeOptions{V2: v2, Also: z.scopes.also})
+		scopes = smart.ForTypes(z.scopes.types, z.scopes.level, smart.ScopeOptions{V2: v2, Also: z.scopes.also, Attachments: z.scopes.attachments})
 	}
 	auth := z.server.Auth
 	c := &smart.Client{
@@ -141,6 +144,7 @@ func (z *authorizer) Authorize(ctx context.Context) (pipeline.Grant, error) {
 	} else {
 		g.Types = smart.Unreadable(z.scopes.types, t.Scopes)
 	}
+	g.NoBinary = z.scopes.attachments && len(smart.Missing([]string{"system/Binary.r"}, t.Scopes)) > 0
 	return g, nil
 }
 

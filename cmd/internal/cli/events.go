@@ -44,7 +44,7 @@ func totals(p pipeline.Progress) []slog.Attr {
 	return []slog.Attr{
 		slog.Int64("filesDone", p.FilesDone), slog.Int64("files", p.Files), slog.Int64("resources", p.Resources),
 		slog.Int64("bytesRead", p.BytesRead), slog.Int64("typesDone", int64(p.TypesDone)),
-		slog.Int64("tokens", p.Tokens), slog.Int64("retries", p.Retries),
+		slog.Int64("attachments", p.Attachments), slog.Int64("tokens", p.Tokens), slog.Int64("retries", p.Retries),
 	}
 }
 
@@ -68,6 +68,9 @@ func (w *textEvents) observe(e pipeline.Event) {
 	}
 	if p := e.Progress; e.Kind == "progress" || e.Kind == "type" || p.Files > 0 && e.Kind == "state" {
 		attrs = append(attrs, slog.Int64("files", p.FilesDone), slog.Int64("of", p.Files), slog.Int64("resources", p.Resources), slog.String("read", size(p.BytesRead)))
+		if p.Attachments > 0 {
+			attrs = append(attrs, slog.Int64("attachments", p.Attachments))
+		}
 	}
 	w.log.LogAttrs(context.Background(), levelOf(e), textOf(e), attrs...)
 }
@@ -105,6 +108,8 @@ func textOf(e pipeline.Event) string {
 		return "progress"
 	case "type":
 		return "type converted"
+	case "attachments":
+		return "fetching attachments"
 	case "retry":
 		return "retrying: " + e.Text
 	case "resume":

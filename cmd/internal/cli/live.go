@@ -184,6 +184,9 @@ func (l *live) picture() []string {
 	case p.TypesDone > 0:
 		rest = append(rest, plural(int64(p.TypesDone), "type")+" converted")
 	}
+	if p.Attachments > 0 {
+		rest = append(rest, plural(p.Attachments, "attachment"))
+	}
 	if p.Tokens > 0 {
 		rest = append(rest, plural(p.Tokens, "token"))
 	}

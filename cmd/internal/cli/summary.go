@@ -120,6 +120,9 @@ func writeFacts(b *strings.Builder, m *sinks.Manifest, location string) {
 	if len(m.Scopes.Missing) > 0 {
 		fact("missing", "not granted: "+strings.Join(m.Scopes.Missing, " "))
 	}
+	if a := m.Attachments; a != nil {
+		fact("attached", attachedText(a))
+	}
 	writeLosses(fact, m.Types)
 	if len(m.Request.Unchecked) > 0 {
 		fact("unchecked", "whether the server heeded "+strings.Join(m.Request.Unchecked, ", ")+" cannot be seen in the data")
@@ -146,6 +149,21 @@ func writeFacts(b *strings.Builder, m *sinks.Manifest, location string) {
 		fact("warning", w.Text+times)
 	}
 	fact("snapshot", location)
+}
+
+// attachedText says what came of the attachments.
+func attachedText(a *sinks.Attachments) string {
+	text := fmt.Sprintf("%s of %s fetched", number(a.Fetched), plural(a.Found, "attachment"))
+	if a.Fetched > 0 {
+		text += fmt.Sprintf(", %s of %s", plural(a.Contents, "content"), size(a.Bytes))
+	}
+	if a.Filtered > 0 {
+		text += ", " + number(a.Filtered) + " filtered"
+	}
+	if a.Failed > 0 {
+		text += ", " + number(a.Failed) + " failed"
+	}
+	return text
 }
 
 func orDash(s string) string {

@@ -125,7 +125,12 @@ func (st *staging) seal(ctx context.Context, m *sinks.Manifest) error {
 	if err := disk.WriteFile(filepath.Join(st.dir, manifestName), append(text, '\n'), 0o600); err != nil {
 		return err
 	}
-	if err := st.settle(ctx, st.dir, listed); err != nil {
+	if m.Attachments != nil {
+		if err := st.contents(ctx, m.Attachments); err != nil {
+			return err
+		}
+	}
+	if err := st.settle(ctx, st.dir, listed, m.Attachments != nil); err != nil {
 		return err
 	}
 	if err := st.own.dir(st.dir); err != nil { // last: until here the staging is its owner's
@@ -138,40 +143,27 @@ func (st *staging) seal(ctx context.Context, m *sinks.Manifest) error {
 // files have both since they were committed, unless the configuration changed
 // since then. Files that are not listed are of a try that ended before it could
 // tell of them, and are removed: whoever reads a folder of the snapshot reads what
-// its manifest describes (I1, I5).
-func (st *staging) settle(ctx context.Context, dir string, listed map[string]bool) error {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return fmt.Errorf("settle files: %w", err)
-	}
-	for _, e := range entries {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
+// its manifest describes (I1, I5). The contents of attachments are settled already.
+func (st *staging) settle(ctx context.Context, dir string, listed map[string]bool, attachments bool) error {
+	contents := attachments && dir == filepath.Join(st.dir, sinks.AttachmentFolder)
+	return eachEntry(ctx, dir, func(e fs.DirEntry) error {
 		path := filepath.Join(dir, e.Name())
-		if e.IsDir() {
-			if err := st.settle(ctx, path, listed); err != nil {
+		switch {
+		case e.IsDir():
+			if err := st.settle(ctx, path, listed, attachments); err != nil {
 				return err
 			}
 			if err := st.own.dir(path); err != nil {
 				return err
 			}
-			if err := st.store.disk.SyncDir(path); err != nil {
-				return err
-			}
-			continue
+			return st.store.disk.SyncDir(path)
+		case contents && sinks.IsContent(e.Name()):
+			return nil
+		case !listed[path]:
+			return st.store.disk.RemoveAll(path)
 		}
-		if !listed[path] {
-			if err := st.store.disk.RemoveAll(path); err != nil {
-				return err
-			}
-			continue
-		}
-		if err := st.settleFile(e, path); err != nil {
-			return err
-		}
-	}
-	return nil
+		return st.settleFile(e, path)
+	})
 }
 
 func (st *staging) settleFile(e fs.DirEntry, path string) error {

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/flue-fhir/flue/sinks"
+)
+
+const attachedJobs = `version: 1
+state_dir: state
+servers:
+  sandbox:
+    url: %s
+    auth: {type: smart, client_id: flue-demo}
+    limits: {poll_min: 50ms, downloads: 2}
+jobs:
+  nightly:
+    server: sandbox
+    export: {types: [DocumentReference], since: last}
+    attachments: {parallel: 1, max_size: 1MB}
+    sinks: [{type: ndjson, compression: none}]
+    destination: {path: out}
+`
+
+// I1, I5: the process is killed again and again while attachments come; in the end
+// each is there, and next to none was fetched twice.
+func TestI5KillWhileAttachmentsCome(t *testing.T) {
+	s := newSite(t, "bulk", "--export-duration", "100ms", "--latency", "15ms")
+	s.write("jobs.yaml", fmt.Sprintf(attachedJobs, s.base))
+	truth := s.truth()["DocumentReference"]
+	const kills = 4
+	for n := range kills {
+		read := s.requests("read")
+		fetching, over, killed := false, atomic.Bool{}, make(chan struct{})
+		code, log := s.run(func(e event, p *os.Process) {
+			if e.Kind == "attachments" && !fetching {
+				fetching = true
+				go func() { // once some more have come
+					defer close(killed)
+					for s.requests("read") < read+8 && !over.Load() {
+						time.Sleep(5 * time.Millisecond)
+					}
+					_ = p.Kill()
+				}()
+			}
+		})
+		over.Store(true)
+		if fetching {
+			<-killed
+		}
+		if !fetching || code != -1 {
+			t.Fatalf("kill %d: fetching %v, exit %d\n%s", n, fetching, code, log)
+		}
+		if v := s.visible(); len(v) > 0 {
+			t.Fatalf("I1: visible before publication: %v", v)
+		}
+	}
+	if code, log := s.run(nil); code != 0 {
+		t.Fatalf("exit %d\n%s", code, log)
+	}
+	m := s.published()
+	if a := m.Attachments; a.Found != int64(len(truth)) || a.Fetched != a.Found || a.Contents == 0 {
+		t.Errorf("%+v of %d documents", a, len(truth))
+	}
+	if n := s.kickoffs(); n != 1 {
+		t.Errorf("I4: %d kick-offs", n)
+	}
+	// A kill costs what was under way: one content, and what was staged but not noted.
+	if n := s.requests("read"); n < len(truth) || n > len(truth)+2*kills {
+		t.Errorf("%d contents were asked for, there are %d", n, len(truth))
+	}
+	s.complete()
+	if out, err := s.command("verify", "out/nightly/latest").CombinedOutput(); err != nil || !strings.Contains(string(out), "ok      attachments") {
+		t.Errorf("verify: %v\n%s", err, out)
+	}
+}
+
+// requests counts the requests of a pattern that the sandbox answered.
+func (s *site) requests(pattern string) (n int) {
+	data, err := os.ReadFile(filepath.Join(s.dir, "requests.log"))
+	if err != nil {
+		return 0
+	}
+	return strings.Count(string(data), `"path":"`+pattern+`"`)
+}
+
+// put makes a resource one of the sandbox's.
+func (s *site) put(resource string) {
+	s.t.Helper()
+	resp, err := http.Post(strings.TrimSuffix(s.base, "/fhir")+"/_sandbox/put", "application/fhir+json", strings.NewReader(resource))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode/100 != 2 {
+		s.t.Fatalf("put: %s", resp.Status)
+	}
+}
+
+// P15, P32, P34: the token goes to the FHIR server with a Binary, by a relative URL
+// and by its full name, and to no other origin.
+func TestP34TokenOfAttachments(t *testing.T) {
+	var mu sync.Mutex
+	headers := map[string]http.Header{}
+	foreign := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		headers[r.URL.Path] = r.Header.Clone()
+		w.Header().Set("Content-Type", "text/plain")
+		_, _ = fmt.Fprint(w, "content of "+r.URL.Path)
+	}))
+	defer foreign.Close()
+	document := func(id, url string) string {
+		return fmt.Sprintf(`{"resourceType":"DocumentReference","id":%q,"status":"current","content":[{"attachment":{"contentType":"text/plain","url":%q}}]}`, id, url)
+	}
+	s := newSite(t, "bulk", "--export-duration", "10ms")
+	s.write("jobs.yaml", fmt.Sprintf(attachedJobs, s.base))
+	s.put(`{"resourceType":"Binary","id":"b1","contentType":"text/plain","data":"aGVsbG8="}`)
+	for id, url := range map[string]string{"relative": "Binary/b1", "absolute": s.base + "/Binary/b1", "foreign": foreign.URL + "/signed?sig=s3cr3t", "missing": "Binary/none"} {
+		s.put(document(id, url))
+	}
+	code, log := s.run(nil)
+	if code != 0 {
+		t.Fatalf("exit %d\n%s", code, log)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if h := headers["/signed"]; h == nil || h.Get("Authorization") != "" || h.Get("Referer") != "" {
+		t.Errorf("I6: the other origin got %v", h)
+	}
+	got := map[string]sinks.Attachment{}
+	f, err := os.Open(filepath.Join(s.dir, "out", "nightly", "latest", sinks.AttachmentIndex))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for rows := bufio.NewScanner(f); rows.Scan(); {
+		var a sinks.Attachment
+		if err := json.Unmarshal(rows.Bytes(), &a); err != nil {
+			t.Fatal(err)
+		}
+		got[a.ID] = a
+	}
+	hello := sha256.Sum256([]byte("hello"))
+	for id, want := range map[string]string{"relative": hex.EncodeToString(hello[:]), "absolute": hex.EncodeToString(hello[:])} {
+		if got[id].SHA256 != want {
+			t.Errorf("%s: %+v", id, got[id])
+		}
+	}
+	if got["foreign"].Status != sinks.Fetched || got["missing"].Code != "not-found" {
+		t.Errorf("%+v, %+v", got["foreign"], got["missing"])
+	}
+	if strings.Contains(log, "s3cr3t") {
+		t.Error("I6: the log holds a signature")
+	}
+}
