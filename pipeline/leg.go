@@ -272,6 +272,6 @@ func listedAs(tasks []ledger.Task) []ledger.Task {
 }
 
 // newcomers reports whether the run has an export of them beside that of the data.
-func (p plan) newcomers() bool {
+func (p *plan) newcomers() bool {
 	return slices.ContainsFunc(p.Exports, func(e sinks.Export) bool { return e.Purpose == string(legNewcomers) })
 }
