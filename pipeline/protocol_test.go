@@ -212,3 +212,31 @@ func TestP30BlocksOfPatients(t *testing.T) {
 	}
 	w.verified(t)
 }
+
+// F15: a server that is busy for ever is not asked for ever: the run fails for a reason
+// that may pass, and nothing was kicked off.
+func TestF15BusyForEver(t *testing.T) {
+	s := newExportServer(t)
+	s.refuse = slices.Repeat([]int{http.StatusTooManyRequests}, 1000)
+	w := newWorld(t, s)
+	r := w.open(t)
+	began := time.Now()
+	r.Now = func() time.Time { // the server's patience is tried by the half hour
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return began.Add(time.Duration(len(s.asked)) * kickoffPatience / 2)
+	}
+	_, err := r.Run(t.Context(), Options{})
+	w.sync()
+	if err == nil || classOf(err) != "" || hintOf(err) == "" || len(s.asked) != 2 || s.kickoffs != 0 {
+		t.Errorf("run = %v of class %q with hint %q after %d kick-offs, want one that may pass after 2", err, classOf(err), hintOf(err), len(s.asked))
+	}
+	must(t, r.Ledger.Close())
+	s.mu.Lock()
+	s.refuse = nil
+	s.population(1, 1, "Patient", "Observation")
+	s.mu.Unlock()
+	if sum := w.run(t, Options{}); !sum.Resumed || s.kickoffs != 1 {
+		t.Errorf("resumed %v with %d kick-offs", sum.Resumed, s.kickoffs)
+	}
+}
