@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -73,6 +74,9 @@ func unknownLine(line string) string {
 	}
 	if len(args) > 0 && c == c.Root() && !strings.HasPrefix(args[0], "-") {
 		return "no such command"
+	}
+	if slices.Contains(rest, "--help") {
+		return ""
 	}
 	if err := c.ParseFlags(rest); err != nil {
 		return err.Error()
