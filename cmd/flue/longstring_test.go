@@ -53,7 +53,7 @@ func TestI8LongStrings(t *testing.T) {
 		}
 	}
 	if _, errs, _ := run(5, "convert", "--log", "text", "--max-line", "40MiB", "--job", "short", "long.ndjson"); !strings.Contains(errs, "line longer than max_line") {
-		t.Errorf("a line over the limit: %s", errs)
+		t.Errorf("a line longer than max_line: %s", errs)
 	}
 }
 
