@@ -113,6 +113,7 @@ type Manifest struct {
 	RequiresAccessToken bool
 	OutputOrganizedBy   string
 	Output              []File
+	Unlisted            bool   // a manifest had no output list at all: nobody knows what it left out
 	Error               []File // error[] and STU4 outcome[]
 	Deleted             []File
 	Extension           json.RawMessage

@@ -192,9 +192,6 @@ func (b *builder) add(w *wireManifest, from *url.URL) error {
 		if !ok {
 			b.note("the manifest has no readable transactionTime")
 		}
-		if w.Output == nil {
-			b.note("the manifest has no output list")
-		}
 		b.m.asked = str(w.Request)
 		b.m.Request = requestNames(b.m.asked)
 		b.m.OutputOrganizedBy, _ = typeName(str(w.OutputOrganizedBy))
@@ -203,6 +200,10 @@ func (b *builder) add(w *wireManifest, from *url.URL) error {
 		}
 	} else if raw != b.rawTime && !(ok && t.Equal(b.m.TransactionTime)) {
 		return &ProtocolError{Op: "manifest", Reason: "a linked manifest has another transactionTime: it is of another export"}
+	}
+	if w.Output == nil {
+		b.m.Unlisted = true
+		b.note("the manifest has no output list")
 	}
 	token, err := b.token(w.RequiresAccessToken)
 	if err != nil {

@@ -53,6 +53,9 @@ func (x *execution) listExport(ctx context.Context) ([]ledger.Task, source, erro
 			return nil, nil, err
 		}
 	}
+	if m.Unlisted {
+		x.plan.doubt(anyType, "no output list")
+	}
 	for _, text := range m.Warnings {
 		x.keep(sinks.Warning{Code: "manifest", Text: text, Count: 1})
 	}

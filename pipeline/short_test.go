@@ -7,6 +7,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/flue-fhir/flue/pipeline/config"
 	"github.com/flue-fhir/flue/sinks"
@@ -163,5 +166,29 @@ func TestF18IgnoredTypeHasNoWatermark(t *testing.T) {
 	heldBack(t, m, "Condition", notListed)
 	if len(m.Watermarks) != 2 {
 		t.Errorf("watermarks %v, want those of the types that came", m.Watermarks)
+	}
+}
+
+// I2: a manifest without an output list is taken as one without files, but it does
+// not say that nothing has changed.
+func TestI2ManifestWithoutOutputMovesNoWatermark(t *testing.T) {
+	for _, types := range [][]string{{"Patient", "Observation"}, nil} {
+		s := newExportServer(t)
+		s.population(1, 2, "Patient", "Observation")
+		w := newWorld(t, s)
+		w.Job.Export.Types = types
+		full := w.run(t, Options{}).Manifest
+		s.unlisted, s.tx = true, s.tx.Add(time.Hour)
+		m := w.run(t, Options{}).Manifest
+		if m.Kind != sinks.Delta || len(full.Watermarks) == 0 {
+			t.Fatalf("the second run is %s on %v", m.Kind, full.Watermarks)
+		}
+		if d := cmp.Diff(full.Watermarks, m.Watermarks); d != "" {
+			t.Errorf("types %v: watermarks (-before +after):\n%s", types, d)
+		}
+		s.unlisted, s.output = false, nil
+		if m = w.run(t, Options{}).Manifest; m.Watermarks["Patient"].Equal(full.Watermarks["Patient"]) {
+			t.Errorf("types %v: an empty list has moved no watermark", types)
+		}
 	}
 }
