@@ -41,6 +41,9 @@ func (x *execution) publish(ctx context.Context, b *board) (*sinks.Manifest, err
 		return nil, err
 	}
 	more.files = append(more.files, index...)
+	if more.deletions != nil && more.deletions.Rejected > 0 {
+		sum.doubtAll(badLines) // deletions of any type are lost
+	}
 	if err := x.enter(ctx, Publishing, nil); err != nil {
 		return nil, err
 	}

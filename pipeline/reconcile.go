@@ -19,6 +19,7 @@ const (
 	unproved    = "end not proved" // nothing says that its body was not cut (F33)
 	miscount    = "count mismatch" // F37
 	sentShort   = "sent short"     // less came than the server promised (F52)
+	badLines    = "quarantined"    // a line of it did not come in a readable form (F40)
 	notListed   = "parameter ignored"
 )
 
@@ -194,6 +195,8 @@ func flaw(d delivery) string {
 		return failedThere
 	case d.info.Short:
 		return sentShort
+	case d.info.Quarantined > 0:
+		return badLines
 	}
 	return ""
 }

@@ -63,13 +63,45 @@ func TestI3Reconcile(t *testing.T) {
 		{"what is no resource counts for the declared type", account{
 			deliveries: []delivery{
 				body(kindOutput, "Patient", -1, spool.Info{Lines: 6, Types: types("Patient", 2), Outcomes: 1, Headers: 1, Quarantined: 2, Issues: warns}),
-				body(kindOutput, "", -1, spool.Info{Lines: 3, Types: types("Device", 1, "Patient", 1), Quarantined: 1}),
+				body(kindOutput, "", -1, spool.Info{Lines: 3, Types: types("Device", 1, "Patient", 1), Outcomes: 1, Issues: warns}),
 			},
 			conversions: map[string]map[string]conversion{"Patient": made(3, 0, "a", "b"), "Device": made(1, 0, "a", "b")},
 		}, []sinks.TypeCount{
 			{Type: "Device", Delivered: 1, Published: 1, Complete: true},
-			{Type: "Patient", Delivered: 7, Published: 3, Outcomes: 1, Headers: 1, Quarantined: 2, Complete: true},
-			{Type: untyped, Delivered: 1, Quarantined: 1, Complete: true},
+			{Type: "Patient", Delivered: 7, Published: 3, Outcomes: 1, Headers: 1, Quarantined: 2, Reason: badLines},
+			{Type: untyped, Delivered: 1, Outcomes: 1, Complete: true},
+		}},
+		{"I2: a bad line may be of any type that its file has", account{
+			deliveries: []delivery{
+				body(kindOutput, "Patient", -1, spool.Info{Lines: 3, Types: types("Patient", 1, "Device", 1), Quarantined: 1}),
+				body(kindOutput, "Claim", -1, spool.Info{Lines: 1, Types: types("Claim", 1)}),
+			},
+			conversions: map[string]map[string]conversion{"Patient": made(1, 0, "a", "b"), "Device": made(1, 0, "a", "b"), "Claim": made(1, 0, "a", "b")},
+		}, []sinks.TypeCount{
+			{Type: "Claim", Delivered: 1, Published: 1, Complete: true},
+			{Type: "Device", Delivered: 1, Published: 1, Reason: badLines},
+			{Type: "Patient", Delivered: 2, Published: 1, Quarantined: 1, Reason: badLines},
+		}},
+		{"I2: a bad line in a file of no declared type", account{
+			plan: plan{Types: []string{"Claim", "Device", "Patient"}}, asked: []string{"Claim", "Device", "Patient"},
+			deliveries: []delivery{
+				body(kindOutput, "", -1, spool.Info{Lines: 3, Types: types("Device", 1, "Patient", 1), Quarantined: 1}),
+			},
+			conversions: map[string]map[string]conversion{"Patient": made(1, 0, "a", "b"), "Device": made(1, 0, "a", "b"), "Claim": made(0, 0, "a", "b")},
+		}, []sinks.TypeCount{
+			{Type: "Claim", Reason: badLines},
+			{Type: "Device", Delivered: 1, Published: 1, Reason: badLines},
+			{Type: "Patient", Delivered: 1, Published: 1, Reason: badLines},
+			{Type: untyped, Delivered: 1, Quarantined: 1, Reason: badLines},
+		}},
+		{"I2: a bad line in the list of errors", account{
+			deliveries: []delivery{
+				body(kindOutput, "Patient", -1, spool.Info{Lines: 1, Types: types("Patient", 1)}),
+				body(kindError, "OperationOutcome", -1, spool.Info{Lines: 1, Quarantined: 1}),
+			},
+			conversions: map[string]map[string]conversion{"Patient": made(1, 0, "a", "b")},
+		}, []sinks.TypeCount{
+			{Type: "Patient", Delivered: 1, Published: 1, Reason: badLines},
 		}},
 		{"I2: an error outcome in a file", account{
 			deliveries: []delivery{

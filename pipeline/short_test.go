@@ -192,3 +192,34 @@ func TestI2ManifestWithoutOutputMovesNoWatermark(t *testing.T) {
 		}
 	}
 }
+
+// I2, F40: a type with a line in quarantine did not come whole, and one with a
+// deletion that cannot be read may be any.
+func TestI2QuarantinedLinesHoldTheWatermark(t *testing.T) {
+	const bad = `{"resourceType":"Observation","id":"lost","meta":{"lastUpdated":"2025-04-01T00:00:00Z"},}`
+	s := newExportServer(t)
+	s.population(1, 2, "Patient", "Observation")
+	s.output[1].lines = append(s.output[1].lines, bad)
+	w := newWorld(t, s)
+	w.Job.Policies.MaxBadLines.Lines = 5
+	m := w.run(t, Options{}).Manifest
+	heldBack(t, m, "Observation", badLines)
+	if _, ok := m.Watermarks["Patient"]; !ok || countOf(t, m, "Observation").Quarantined != 1 {
+		t.Errorf("watermarks %v, types %+v", m.Watermarks, m.Types)
+	}
+
+	for name, line := range map[string]string{"no JSON": bad, "no deletion": `{"resourceType":"Bundle","type":"transaction","entry":[{"request":{"method":"PUT","url":"Patient/1"}}]}`} {
+		s := newExportServer(t)
+		s.population(1, 2, "Patient", "Observation")
+		s.deleted = []exportFile{{typ: "Bundle", name: "deleted.ndjson", lines: []string{line}}}
+		w := newWorld(t, s)
+		w.Job.Policies.MaxBadLines.Lines = 5
+		m := w.run(t, Options{}).Manifest
+		for _, typ := range []string{"Patient", "Observation"} {
+			heldBack(t, m, typ, badLines)
+		}
+		if t.Failed() {
+			t.Fatal(name)
+		}
+	}
+}
