@@ -45,8 +45,16 @@ func (x *execution) authorize(ctx context.Context) error {
 			x.plan.Params = searchParams(capability, asked)
 		}
 	} else if fewer := without(missing, x.plan.NotGranted); len(fewer) > 0 {
-		// The export was asked for with more: what cannot be read fails there.
-		x.warn("scope-narrowed", "fewer scopes are granted than when the run began: "+strings.Join(fewer, ", "), 1)
+		// The export was asked for with more: what cannot be read fails there, or is
+		// left out without a word.
+		x.keep(sinks.Warning{Code: "scope-narrowed", Text: "fewer scopes are granted than when the run began: " + strings.Join(fewer, ", "), Count: 1})
+		for _, typ := range fewer {
+			x.plan.doubt(typ, notGranted)
+		}
+	}
+	if len(grant.Missing) > 0 && len(x.r.Job.Export.Types) == 0 {
+		x.keep(sinks.Warning{Code: "scope-missing", Text: "not all types may be read, and the job names none: the next run asks for everything again; a job that names its types asks for changes", Count: 1})
+		x.plan.doubt(anyType, "scope missing")
 	}
 	x.plan.NoBinary = grant.NoBinary
 	x.plan.Scopes = sinks.Scopes{Requested: grant.Requested, Granted: grant.Granted, Missing: grant.Missing}

@@ -15,23 +15,31 @@ import (
 // level, group, patients, filters, elements and whatever else changes which
 // resources come, but not the types, which have a watermark each, and not the
 // time. Which attachments are wanted belongs to it: a chain has those of all its
-// resources. The order of lists does not matter.
-func requestFingerprint(server string, j config.Job) string {
+// resources. Another client may see other resources, and where the job names no
+// types, the scopes stand for them. The order of lists does not matter.
+func requestFingerprint(server config.Server, j config.Job) string {
 	e := j.Export
+	var scopes []string
+	if len(e.Types) == 0 {
+		scopes = sorted(server.Auth.Scopes)
+	}
 	return digest(struct {
 		Server, Mode, Level, Group                       string
 		Patients, Filters, Elements, Associated, Include []string
 		OrganizeOutputBy, OutputFormat                   string
 		Extra                                            map[string]string
 		Since, Until                                     time.Time
-		Attachments                                      *wanted `json:",omitempty"`
+		Attachments                                      *wanted  `json:",omitempty"`
+		Client                                           string   `json:",omitempty"`
+		Scopes                                           []string `json:",omitempty"`
 	}{
-		server, e.Mode, e.Level, e.Group,
+		server.URL, e.Mode, e.Level, e.Group,
 		sorted(e.Patients), sorted(e.TypeFilters), sorted(e.Elements), sorted(e.IncludeAssociatedData), sorted(e.Include),
 		e.OrganizeOutputBy, e.OutputFormat,
 		e.Extra,
 		e.Since.Time.UTC(), e.Until.UTC(),
 		wantedOf(j.Attachments),
+		server.Auth.ClientID, scopes,
 	})
 }
 
@@ -75,7 +83,7 @@ func (r *Runner) request() string {
 			Sinks  []config.Sink
 		}{states(r.Inputs), r.Job.Sinks})
 	}
-	return requestFingerprint(r.Server.URL, r.Job)
+	return requestFingerprint(r.Server, r.Job)
 }
 
 func digest(v any) string {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/flue-fhir/flue/export"
@@ -190,10 +191,15 @@ func (x *execution) accepted(ctx context.Context, request export.Request, k *exp
 	return nil
 }
 
-// keep tells a warning and keeps it with the plan: a later try of the run
-// would not hear of it again.
+// keep tells a warning and keeps it with the plan, each code and text once: a later
+// try of the run would not hear of it again.
 func (x *execution) keep(w sinks.Warning) {
-	x.plan.Warnings = append(x.plan.Warnings, w)
+	x.mu.Lock()
+	known := slices.ContainsFunc(x.plan.Warnings, func(k sinks.Warning) bool { return k.Code == w.Code && k.Text == w.Text })
+	if !known {
+		x.plan.Warnings = append(x.plan.Warnings, w)
+	}
+	x.mu.Unlock()
 	x.obs.event(Event{Kind: "warning", Code: w.Code, Text: w.Text})
 }
 

@@ -173,7 +173,7 @@ func TestI2RequestFingerprint(t *testing.T) {
 	print := func(f func(*config.Export)) string {
 		e := base
 		f(&e)
-		return requestFingerprint("https://fhir.example.org", config.Job{Export: e})
+		return requestFingerprint(config.Server{URL: "https://fhir.example.org"}, config.Job{Export: e})
 	}
 	want := print(func(*config.Export) {})
 	for name, f := range map[string]func(*config.Export){
@@ -202,11 +202,22 @@ func TestI2RequestFingerprint(t *testing.T) {
 			t.Errorf("other %s have another fingerprint", name)
 		}
 	}
-	if requestFingerprint("https://other.example.org", config.Job{Export: base}) == want {
-		t.Error("another server has the same fingerprint")
+	typeless := base
+	typeless.Types = nil
+	for name, s := range map[string]config.Server{
+		"server": {URL: "https://other.example.org"},
+		"client": {URL: "https://fhir.example.org", Auth: config.Auth{ClientID: "c"}},
+		"scopes": {URL: "https://fhir.example.org", Auth: config.Auth{Scopes: []string{"system/Patient.rs"}}},
+	} {
+		if requestFingerprint(s, config.Job{Export: typeless}) == want {
+			t.Errorf("another %s has the same fingerprint", name)
+		}
+		if named := requestFingerprint(s, config.Job{Export: base}) == want; named != (name == "scopes") {
+			t.Errorf("another %s, where the job names its types: the same fingerprint is %v", name, named)
+		}
 	}
 	attached := func(a config.Attachments) string {
-		return requestFingerprint("https://fhir.example.org", config.Job{Export: base, Attachments: &a})
+		return requestFingerprint(config.Server{URL: "https://fhir.example.org"}, config.Job{Export: base, Attachments: &a})
 	}
 	// A chain has the attachments of all its resources.
 	all := attached(config.Attachments{MaxSize: 5})

@@ -21,6 +21,7 @@ const (
 	sentShort   = "sent short"     // less came than the server promised (F52)
 	badLines    = "quarantined"    // a line of it did not come in a readable form (F40)
 	notListed   = "parameter ignored"
+	notGranted  = "not granted"
 )
 
 // delivery is a landed body as the reconciliation sees it.
@@ -137,7 +138,7 @@ func reconcile(a account) (*tally, error) {
 	}
 	for _, typ := range a.plan.NotGranted {
 		c := of(typ)
-		c.Complete, c.Reason = false, "not granted"
+		c.Complete, c.Reason = false, notGranted
 	}
 	for typ, by := range a.conversions {
 		c := of(typ)

@@ -37,7 +37,8 @@ func (x *execution) listSearch(ctx context.Context) ([]ledger.Task, source, erro
 	if err != nil {
 		return nil, nil, err
 	}
-	if slices.Contains(x.plan.NotGranted, "Patient") && len(request.Patients) == 0 {
+	byList := len(request.Patients) == 0
+	if byList && (slices.Contains(x.plan.NotGranted, "Patient") || x.plan.Doubts["Patient"] == notGranted) {
 		x.doubtCompartments(request, "patients not granted")
 	}
 	for _, typ := range request.Types {

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -222,4 +223,78 @@ func TestI2QuarantinedLinesHoldTheWatermark(t *testing.T) {
 			t.Fatal(name)
 		}
 	}
+}
+
+// granted runs the job with a grant; the run is interrupted at the step stop, "" for
+// none.
+func (w *world) granted(t *testing.T, g Grant, stop string) *sinks.Manifest {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r := w.open(t)
+	r.Auth = &authorizer{grant: g}
+	r.probe = func(step string) {
+		if step == stop {
+			cancel()
+		}
+	}
+	sum, err := r.Run(ctx, Options{})
+	w.sync()
+	if (err != nil) != (stop != "") {
+		t.Fatalf("run interrupted at %q: %v", stop, err)
+	}
+	if err := r.Ledger.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return sum.Manifest
+}
+
+// I2, F4: where the job names no types, nobody knows which ones a missing scope
+// leaves out.
+func TestI2MissingScopeOfAJobWithoutTypes(t *testing.T) {
+	s := newExportServer(t)
+	s.population(1, 2, "Patient")
+	w := newWorld(t, s)
+	w.Job.Export.Types = nil
+	w.Job.Policies.MissingScope = "skip"
+	narrow := Grant{Requested: []string{"system/*.rs"}, Granted: []string{"system/Patient.rs"}, Missing: []string{"system/*.rs"}}
+	m := w.granted(t, narrow, "")
+	heldBack(t, m, "Patient", "scope missing")
+	if len(m.Watermarks) != 0 || !warned(m, "scope-missing") {
+		t.Errorf("watermarks %v, warnings %v", m.Watermarks, m.Warnings)
+	}
+	wide := w.granted(t, Grant{Requested: []string{"system/*.rs"}, Granted: []string{"system/*.rs"}}, "")
+	if wide.Kind != sinks.Full || len(wide.Watermarks) != 2 {
+		t.Errorf("with all scopes, the run is %s with watermarks %v", wide.Kind, wide.Watermarks)
+	}
+	s.tx = s.tx.Add(time.Hour)
+	if m = w.granted(t, narrow, ""); m.Kind != sinks.Delta || !cmp.Equal(m.Watermarks, wide.Watermarks) {
+		t.Errorf("a delta with fewer scopes has watermarks %v, those before are %v", m.Watermarks, wide.Watermarks)
+	}
+}
+
+// I2: a scope that is gone when the run is taken up again may leave out a part of
+// the type without a word, also when it comes back.
+func TestI2ScopeGoneWhenTheRunIsResumed(t *testing.T) {
+	s := newExportServer(t)
+	s.population(1, 2, "Patient", "Observation")
+	w := newWorld(t, s)
+	w.Job.Policies.MissingScope = "skip"
+	w.granted(t, Grant{}, "state landing")
+	w.granted(t, Grant{Missing: []string{"system/Observation.rs"}, Types: []string{"Observation"}}, "state authorized")
+	m := w.granted(t, Grant{}, "")
+	heldBack(t, m, "Observation", notGranted)
+	if _, ok := m.Watermarks["Patient"]; !ok || !warned(m, "scope-narrowed") || s.kickoffs != 1 {
+		t.Errorf("watermarks %v, warnings %v, %d kick-offs", m.Watermarks, m.Warnings, s.kickoffs)
+	}
+}
+
+// I2: whoever may not list all patients does not know whose resources to search for.
+func TestI2PatientsOfASearchNotGranted(t *testing.T) {
+	s := newSearchServer(t, 3, 2)
+	w := s.world(t)
+	w.Job.Policies.MissingScope = "skip"
+	w.Job.Export.Types = []string{"Observation"}
+	m := w.granted(t, Grant{Missing: []string{"system/Patient.rs"}, Types: []string{"Patient"}}, "")
+	heldBack(t, m, "Observation", "patients not granted")
 }
