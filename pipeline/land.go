@@ -88,7 +88,7 @@ func (x *execution) fetchAll(ctx context.Context) (*board, error) {
 			landings.Go(func() error {
 				release := sync.OnceFunc(func() { slots.Release(1) })
 				defer release()
-				p, err := x.land(lctx, t, src, release)
+				p, err := x.land(lctx, &t, src, release)
 				if err != nil {
 					return err
 				}
@@ -209,16 +209,18 @@ func (x *execution) landed(ctx context.Context, b *board, t ledger.Task, p *spoo
 // land brings one part into the spool: what broke goes on at its byte, what
 // expired gets a fresh link, and what fails for a reason that may pass is tried
 // again as long as it comes on. copied is called when the body has come and only
-// the disk is waited for.
-func (x *execution) land(ctx context.Context, t ledger.Task, src source, copied func()) (*spool.Part, error) {
+// the disk is waited for. The task is noted as landing unless its part is there.
+func (x *execution) land(ctx context.Context, task *ledger.Task, src source, copied func()) (*spool.Part, error) {
+	t := *task
 	if l, ok := src.(lender); ok {
 		if o, ok := l.lend(t); ok {
+			task.State = ledger.TaskLanding
 			return x.borrow(ctx, t, o, copied)
 		}
 	}
 	p, err := x.spool.Part(t.Key)
 	if damaged := (*spool.DamagedError)(nil); errors.As(err, &damaged) {
-		err = x.dropDamaged(t)
+		err = x.dropDamaged(t.Key)
 	}
 	if b, ok := src.(*bulkSource); ok && p != nil {
 		b.logFound(t, p.Info())
@@ -226,6 +228,7 @@ func (x *execution) land(ctx context.Context, t ledger.Task, src source, copied 
 	if p != nil || err != nil {
 		return p, err
 	}
+	task.State = ledger.TaskLanding
 	o := spool.Options{Type: t.Type, Expect: -1, AllowMismatch: x.r.Job.Policies.OnCountMismatch == "warn"}
 	if t.Count >= 0 && (t.Kind == kindOutput || t.Kind == kindMember) {
 		o.Expect = t.Count
@@ -278,9 +281,33 @@ func (x *execution) land(ctx context.Context, t ledger.Task, src source, copied 
 }
 
 // dropDamaged removes a part that is not what was written, so that it lands again.
-func (x *execution) dropDamaged(t ledger.Task) error {
+func (x *execution) dropDamaged(key string) error {
 	x.warn("part-damaged", "a landed part was damaged on the local disk and is fetched again", 1)
-	return x.spool.Drop(t.Key)
+	return x.spool.Drop(key)
+}
+
+// maxRepairs bounds the parts that one try fetches again: a disk that damages more
+// is one to look at.
+const maxRepairs = 10
+
+// repair drops a part whose damage shows when its lines are read, so that it lands
+// again: at once where a server can send it, otherwise by the next try. What was
+// converted of it stays when the same comes again.
+func (x *execution) repair(ctx context.Context, damaged *spool.DamagedError) error {
+	if err := x.dropDamaged(damaged.Key); err != nil {
+		return errors.Join(damaged, err)
+	}
+	if x.r.Job.Export.Mode == modeFiles || x.repairs >= maxRepairs {
+		return damaged
+	}
+	x.repairs++
+	if damaged.Key != patientsKey && generationOf(damaged.Key) == x.plan.Generation {
+		return x.enter(ctx, Authorized, nil)
+	}
+	// What came after it rests on it, or its export is deleted: all is asked for anew.
+	x.deleteExport(ctx)
+	x.plan.startOver()
+	return x.forget(ctx, func(r *ledger.Run) { r.State, r.StatusURL = Authorized, "" })
 }
 
 // mayPass makes the server's own faults, which were retried in vain, such that

@@ -100,7 +100,7 @@ func (x *execution) landAll(ctx context.Context, tasks []ledger.Task, src source
 	g.SetLimit(x.downloads())
 	for _, t := range biggestFirst(tasks) {
 		g.Go(func() error {
-			_, err := x.land(gctx, t, src, func() {})
+			_, err := x.land(gctx, &t, src, func() {})
 			return err
 		})
 	}

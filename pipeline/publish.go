@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"slices"
 	"strings"
 	"time"
@@ -55,7 +54,7 @@ func (x *execution) publish(ctx context.Context, b *board) (*sinks.Manifest, err
 		return nil, err
 	}
 	location, err := x.stage.Publish(ctx, m)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, sinks.ErrChanged) {
 		return nil, x.reconvert(ctx, err)
 	}
 	if err != nil {
@@ -66,19 +65,19 @@ func (x *execution) publish(ctx context.Context, b *board) (*sinks.Manifest, err
 }
 
 // reconvert makes the next try convert everything again, because a file that
-// was durable is not in the staging any more: somebody removed it.
-func (x *execution) reconvert(ctx context.Context, missing error) error {
+// was durable is not what was committed to the staging.
+func (x *execution) reconvert(ctx context.Context, changed error) error {
 	if err := x.spool.DropNotes(); err != nil { // what was fetched may be gone as well
-		return errors.Join(missing, err)
+		return errors.Join(changed, err)
 	}
 	run, err := x.r.Ledger.Reland(ctx, x.id)
 	if err != nil {
-		return errors.Join(missing, err)
+		return errors.Join(changed, err)
 	}
 	x.run = run
 	return &Failure{
-		Text: "publish snapshot: a file is missing in the staging", Err: missing,
-		Advice: "something removed it; run the job again: the files are made anew from what has landed",
+		Text: "publish snapshot", Err: changed,
+		Advice: "something changed or removed a file of the staging; run the job again: the files are made anew from what has landed",
 	}
 }
 

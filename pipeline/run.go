@@ -104,6 +104,7 @@ type execution struct {
 	tokens int64 // received before this try
 	meter  meter
 
+	repairs int      // damaged parts that this try fetched again
 	deleted []string // snapshots that retention let go
 
 	attachments *sinks.Attachments // what came of them; nil when there are none to fetch
@@ -341,11 +342,18 @@ func (x *execution) advance(ctx context.Context) (*sinks.Manifest, error) {
 	}
 	for {
 		b, err := x.fetchAll(ctx)
+		var damaged *spool.DamagedError
+		if err == nil {
+			var m *sinks.Manifest
+			if m, err = x.publish(ctx, b); !errors.As(err, &damaged) {
+				return m, err
+			}
+		}
 		var lost *export.LostError
 		var moved *movedError
 		switch {
-		case err == nil:
-			return x.publish(ctx, b)
+		case errors.As(err, &damaged):
+			err = x.repair(ctx, damaged)
 		case errors.As(err, &lost):
 			err = x.restart(ctx, err)
 		case errors.As(err, &moved):

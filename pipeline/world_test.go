@@ -86,7 +86,7 @@ func (w *world) runner() (*Runner, error) {
 			Base: base, HTTP: client, Bare: client, Fresh: &http.Client{Transport: export.OneShot(&http.Transport{})},
 			Limits: export.PollLimits{Min: time.Millisecond, Max: 10 * time.Millisecond}, Retries: 2,
 		},
-		Search: &search.Client{Base: base, HTTP: client, Count: 10},
+		Search: &search.Client{Base: base, HTTP: client, Count: max(w.Job.Export.Count, 10)},
 		Sinks:  formats,
 		Store:  &local.Store{Path: filepath.Join(w.Dir, "out")},
 		Ledger: l,

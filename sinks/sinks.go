@@ -10,6 +10,7 @@ package sinks
 
 import (
 	"context"
+	"errors"
 	"io"
 	"time"
 
@@ -95,13 +96,17 @@ type Staging interface {
 	// Publish writes the manifest as the last file, makes the snapshot visible
 	// under its final name and then moves latest to it (I1). The snapshot has the
 	// files that the manifest lists, the contents that its attachment index names,
-	// and no others, whatever an earlier try committed; one that is not there is an
-	// fs.ErrNotExist. It returns where the snapshot lies, in a form that a person can
-	// use. It is idempotent.
+	// and no others, whatever an earlier try committed; one that is missing or of
+	// another size is an ErrChanged. It returns where the snapshot lies, in a form
+	// that a person can use. It is idempotent.
 	Publish(ctx context.Context, m *Manifest) (location string, err error)
 	// Discard removes the staging and everything in it.
 	Discard(ctx context.Context) error
 }
+
+// ErrChanged says that a file of a staging is not what was committed: the disk or
+// somebody changed it.
+var ErrChanged = errors.New("a committed file was changed")
 
 // FileWriter is a file of a staging that is being written.
 type FileWriter interface {

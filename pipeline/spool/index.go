@@ -128,7 +128,7 @@ func (e *DamagedError) Unwrap() error { return e.Err }
 
 // Hint says what to do about it.
 func (e *DamagedError) Hint() string {
-	return "The spool's disk changed a file that was written whole: check the disk, then run the job anew with --fresh."
+	return "The spool's disk changed a file that was written whole: check the disk, and run again. That file is fetched again."
 }
 
 // damaged marks the errors of chunks.

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"io/fs"
 	"testing"
 	"time"
 
@@ -54,8 +53,8 @@ func (s *storeTest) attachments(t *testing.T) {
 	write(t, st, sinks.AttachmentFolder+"/strange", "x")
 	failed := sinks.Attachment{Type: "DocumentReference", ID: "x", Status: sinks.Failed, Code: "gone"}
 	m := manifest(st, one, two, one, failed)
-	if _, err := st.Publish(t.Context(), m); !errors.Is(err, fs.ErrNotExist) {
-		t.Fatalf("Publish without a content that the index names: %v, want fs.ErrNotExist", err)
+	if _, err := st.Publish(t.Context(), m); !errors.Is(err, sinks.ErrChanged) {
+		t.Fatalf("Publish without a content that the index names: %v, want sinks.ErrChanged", err)
 	}
 	s.wantLatest(t, "job", "")
 	write(t, st, path(two), two.ID)

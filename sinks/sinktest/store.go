@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"sync"
 	"testing"
 	"time"
@@ -318,8 +317,8 @@ func (s *storeTest) missingFile(t *testing.T) {
 	missing.Path = "ndjson/Patient/b"
 	short.Bytes++
 	for name, f := range map[string]sinks.File{"missing": missing, "short": short} {
-		if _, err := st.Publish(t.Context(), &sinks.Manifest{Published: noon, Files: []sinks.File{a, f}}); err == nil {
-			t.Errorf("a snapshot with a %s file was published", name)
+		if _, err := st.Publish(t.Context(), &sinks.Manifest{Published: noon, Files: []sinks.File{a, f}}); !errors.Is(err, sinks.ErrChanged) {
+			t.Errorf("Publish with a %s file: %v, want %v", name, err, sinks.ErrChanged)
 		}
 		s.wantLatest(t, "job", "")
 		if s.published(t, "job", "r1") != nil {
@@ -344,8 +343,8 @@ func (s *storeTest) remove(t *testing.T) {
 	}
 	for _, path := range []string{"ndjson/Patient/a", "ndjson/Patient/b", "parquet/Patient/a"} {
 		_, err := st.Publish(t.Context(), &sinks.Manifest{Published: noon, Files: []sinks.File{files[path]}})
-		if !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("Publish with %s, which was removed: %v, want %v", path, err, fs.ErrNotExist)
+		if !errors.Is(err, sinks.ErrChanged) {
+			t.Errorf("Publish with %s, which was removed: %v, want %v", path, err, sinks.ErrChanged)
 		}
 	}
 	const kept = "ndjson/PatientX/a"

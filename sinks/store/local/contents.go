@@ -14,8 +14,8 @@ import (
 
 // contents makes the files beside the attachment index those that it names:
 // others are of a try that ended before it could tell of them, and are removed
-// (I5). One that is missing is an fs.ErrNotExist. The index and the folder are read
-// piece by piece (I8).
+// (I5). One that is missing or changed is a sinks.ErrChanged. The index and the
+// folder are read piece by piece (I8).
 func (st *staging) contents(ctx context.Context, a *sinks.Attachments) error {
 	folder := filepath.Join(st.dir, sinks.AttachmentFolder)
 	open := func() (io.ReadCloser, error) {
@@ -38,7 +38,7 @@ func (st *staging) contents(ctx context.Context, a *sinks.Attachments) error {
 				return fmt.Errorf("check attachment: %w", err)
 			}
 			if !fi.Mode().IsRegular() || fi.Size() != size {
-				return errors.New("check attachment: it is not what was committed")
+				return fmt.Errorf("check attachment: %w", sinks.ErrChanged)
 			}
 			there++
 			bytes += size
@@ -46,7 +46,7 @@ func (st *staging) contents(ctx context.Context, a *sinks.Attachments) error {
 		})
 		files += int64(there)
 		if err == nil && there < len(c.Sizes) {
-			err = fmt.Errorf("check attachments: %d of %d are there: %w", there, len(c.Sizes), fs.ErrNotExist)
+			err = fmt.Errorf("check attachments: %d of %d are there: %w", there, len(c.Sizes), sinks.ErrChanged)
 		}
 		return err
 	})

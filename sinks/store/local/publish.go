@@ -110,11 +110,11 @@ func (st *staging) seal(ctx context.Context, m *sinks.Manifest) error {
 			return err
 		}
 		fi, err := os.Lstat(path)
-		if err != nil {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("check file: %w", err)
 		}
-		if !fi.Mode().IsRegular() || fi.Size() != f.Bytes {
-			return fmt.Errorf("check file %s: it is not what was committed", f.Path)
+		if err != nil || !fi.Mode().IsRegular() || fi.Size() != f.Bytes {
+			return fmt.Errorf("check file %s: %w", f.Path, sinks.ErrChanged)
 		}
 		listed[path] = true
 	}
