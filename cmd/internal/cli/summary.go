@@ -124,23 +124,7 @@ func writeFacts(b *strings.Builder, m *sinks.Manifest, location string) {
 		fact("attached", attachedText(a))
 	}
 	writeLosses(fact, m.Types)
-	if len(m.Request.Unchecked) > 0 {
-		fact("unchecked", "whether the server heeded "+strings.Join(m.Request.Unchecked, ", ")+" cannot be seen in the data")
-	}
-	var outcomes []string
-	for _, o := range m.Outcomes {
-		outcomes = append(outcomes, fmt.Sprintf("%s %s/%s", number(o.Count), o.Severity, o.Code))
-	}
-	if len(outcomes) > 0 {
-		fact("outcomes", strings.Join(outcomes, ", "))
-	}
-	if d := m.Deletions; d != nil {
-		text := "the server listed none: unknown until the next full snapshot"
-		if d.Known {
-			text = plural(d.Published, "resource") + " that the server deleted"
-		}
-		fact("deletions", text)
-	}
+	writeQuality(fact, m)
 	for _, w := range m.Warnings {
 		times := ""
 		if w.Count > 1 {
