@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/flue-fhir/flue/pipeline/spool"
@@ -42,10 +43,17 @@ func (x *execution) tooManyBad(ctx context.Context, bad, delivered int64, parts 
 	if delivered < 0 {
 		of = fmt.Sprintf("at least %d", bad)
 	}
+	long := slices.ContainsFunc(parts, func(p *spool.Part) bool {
+		return slices.ContainsFunc(p.Info().Reasons, func(r spool.Reason) bool { return r.Text == spool.LongLine })
+	})
 	if x.r.Job.Export.Mode != modeFiles {
+		advice := "flue quarantine " + x.id + " lists where they are; raise policies.max_bad_lines to publish the rest"
+		if long {
+			advice += ", policies.max_line to publish longer ones"
+		}
 		return &Failure{
 			Text:   fmt.Sprintf("too many bad lines: %s, the job allows %s", of, limit),
-			Advice: "flue quarantine " + x.id + " lists where they are; raise policies.max_bad_lines to publish the rest",
+			Advice: advice,
 			Kind:   classQuality,
 		}
 	}
@@ -56,9 +64,13 @@ func (x *execution) tooManyBad(ctx context.Context, bad, delivered int64, parts 
 			break
 		}
 	}
+	advice := "raise --max-bad-lines to publish the rest; the lines then lie in the snapshot's quarantine folder"
+	if long {
+		advice = "raise --max-line to publish longer ones, or " + advice[len("raise "):]
+	}
 	return &Failure{
 		Text:   fmt.Sprintf("too many lines that are no resources: %s%s, %s are allowed", of, where, limit),
-		Advice: "raise --max-bad-lines to publish the rest; the lines then lie in the snapshot's quarantine folder",
+		Advice: advice,
 		Kind:   classQuality,
 	}
 }

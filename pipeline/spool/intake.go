@@ -18,6 +18,9 @@ const (
 	maxLineLen = 64 << 20
 )
 
+// LongLine is the reason for which a line over Spool.MaxLine is quarantined.
+const LongLine = "line longer than max_line"
+
 // intake walks the lines of one body: of one that lands in a goroutine of its
 // own, while Landing reads the body and writes it to the disk.
 type intake struct {
@@ -145,7 +148,7 @@ func (in *intake) run(d *decoder) error {
 		}
 		if err != nil {
 			r.flags = flagLong
-			in.quarantine(&r, 0, "line longer than max_line")
+			in.quarantine(&r, 0, LongLine)
 			in.cutLine = false
 		} else {
 			in.take(&walker, line, &r)
