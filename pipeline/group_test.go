@@ -27,6 +27,7 @@ type groupServer struct {
 	data    []held
 	now     time.Time      // when the next export is of
 	refuse  []string       // parameters that kick-offs are refused for; "list": that of members
+	tick    time.Duration  // between two exports
 	answer  int            // to those; 0: 400
 	ignore  bool           // the parameter patient, and it says so
 	deaf    bool           // the same, and it does not say so
@@ -36,6 +37,7 @@ type groupServer struct {
 	expire  map[string]int // files that answer 410, by the purpose of their export
 
 	asked     []asking
+	times     map[int]time.Time
 	exports   map[int]map[string][]string // lines by type, of those that were not deleted
 	most      int                         // of them at once
 	deletes   int
@@ -72,7 +74,7 @@ func (a asking) purpose() string {
 var groupDay = time.Date(2025, 5, 1, 12, 0, 0, 0, time.UTC)
 
 func newGroupServer(t testing.TB, members ...string) *groupServer {
-	s := &groupServer{now: groupDay, exports: map[int]map[string][]string{}}
+	s := &groupServer{now: groupDay, exports: map[int]map[string][]string{}, times: map[int]time.Time{}}
 	for _, id := range []string{"a", "b", "c", "d"} {
 		for i := range 3 {
 			s.data = append(s.data, held{id, "Observation", fmt.Sprintf("%s-%d", id, i), groupDay.AddDate(0, -1, i)})
@@ -193,7 +195,8 @@ func (s *groupServer) kickOff(w http.ResponseWriter, r *http.Request) {
 	}
 	a.accepted, a.number = true, len(s.asked)+1
 	s.asked = append(s.asked, a)
-	s.exports[a.number] = files
+	s.exports[a.number], s.times[a.number] = files, s.now
+	s.now = s.now.Add(s.tick)
 	s.most = max(s.most, len(s.exports))
 	w.Header().Set("Content-Location", fmt.Sprintf("%s/status/%d?secret=s3cr3t", s.URL, a.number))
 	w.WriteHeader(http.StatusAccepted)
@@ -223,7 +226,7 @@ func (s *groupServer) status(w http.ResponseWriter, n int) {
 		}
 	}
 	_ = json.NewEncoder(w).Encode(map[string]any{
-		"transactionTime": s.now.Format(time.RFC3339), "requiresAccessToken": true, "output": output, "error": []any{},
+		"transactionTime": s.times[n].Format(time.RFC3339), "requiresAccessToken": true, "output": output, "error": []any{},
 	})
 }
 

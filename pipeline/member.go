@@ -127,7 +127,7 @@ func (x *execution) eachMember(ctx context.Context, tasks []ledger.Task, yield f
 			return yield(r.ID, spool.NewID(patientType, r.ID))
 		})
 		if err != nil {
-			return fmt.Errorf("read members: %w", err)
+			return fmt.Errorf("read members: %w", lostList(err))
 		}
 	}
 	return nil
@@ -137,11 +137,22 @@ func (x *execution) eachMember(ctx context.Context, tasks []ledger.Task, yield f
 // anew.
 func (x *execution) listed(t ledger.Task) (*spool.Part, error) {
 	p, err := x.spool.Part(t.Key)
-	var damaged *spool.DamagedError
-	if errors.As(err, &damaged) || err == nil && p == nil {
-		return nil, &movedError{"the list of the members was damaged on the local disk"}
+	if err == nil && p == nil {
+		err = errListGone
 	}
-	return p, err
+	return p, lostList(err)
+}
+
+var errListGone = errors.New("a landed part is gone")
+
+// lostList makes damage of a list on the local disk what begins the run's exports
+// anew: the list's own was deleted.
+func lostList(err error) error {
+	var damaged *spool.DamagedError
+	if errors.Is(err, errListGone) || errors.As(err, &damaged) {
+		return &movedError{"the list of the members was damaged on the local disk"}
+	}
+	return err
 }
 
 // unknownMembersError is a list of a published snapshot that cannot be read.

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -433,4 +434,89 @@ func TestP27NewcomersAreCancelled(t *testing.T) {
 		t.Errorf("%d exports are at the server", len(s.exports))
 	}
 	w.clean(t)
+}
+
+// P28: of several exports the watermark is that of the first, so that what was
+// deleted or changed between them is told by the next run.
+func TestP28NewcomersWatermark(t *testing.T) {
+	s := newGroupServer(t, "a", "b")
+	w := newGroupWorld(t, s)
+	w.run(t, Options{})
+	s.later()
+	s.tick = time.Hour
+	first := s.now
+	m := w.run(t, Options{}).Manifest
+	wantEqual(t, "watermark", first.Add(-defaultOverlap), m.Watermarks["Observation"])
+	for i, e := range m.Exports {
+		wantEqual(t, e.Purpose, first.Add(time.Duration(i)*time.Hour), *e.TransactionTime)
+	}
+}
+
+// I5: a list of members that the local disk lost makes the run begin anew, whatever
+// of it had landed.
+func TestI5NewcomersDamagedList(t *testing.T) {
+	for _, damage := range []string{"removed", "overwritten"} {
+		for landed := 1; landed <= 2; landed++ { // after the members, after the newcomers
+			s := newGroupServer(t, "a", "b")
+			w := newGroupWorld(t, s)
+			w.run(t, Options{})
+			s.later()
+			w.interruptedAfter(t, landed)
+			parts, err := filepath.Glob(filepath.Join(w.Dir, "spool", "*", "*"))
+			if err != nil || len(parts) == 0 {
+				t.Fatalf("no parts: %v", err)
+			}
+			for _, path := range parts {
+				if filepath.Base(path) == logName {
+					continue
+				}
+				if damage == "removed" {
+					must(t, os.Remove(path))
+				} else {
+					must(t, overwrite(path))
+				}
+			}
+			sum := w.run(t, Options{})
+			wantEqual(t, damage, []string{"members", "newcomers", "changes"}, exportsOf(sum.Manifest))
+			wantEqual(t, damage, s.changed(), w.lines(t, "ndjson"))
+			if asked := len(s.purposes()); asked < 4 {
+				t.Errorf("%s: %d kick-offs: was nothing damaged?", damage, asked)
+			}
+			w.clean(t)
+		}
+	}
+}
+
+// interruptedAfter runs the job and stops it when so many of its exports are over.
+func (w *world) interruptedAfter(t *testing.T, exports int) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r := w.open(t)
+	landed := 0
+	r.probe = func(step string) {
+		if step == "leg landed" {
+			landed++
+		}
+		if step == "state authorized" && landed == exports {
+			cancel()
+		}
+	}
+	if _, err := r.Run(ctx, Options{}); err == nil {
+		t.Fatal("the run was not interrupted")
+	}
+	w.sync()
+	must(t, r.Ledger.Close())
+}
+
+// overwrite damages the content of a file and leaves its ends.
+func overwrite(path string) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	for i := 17; i < len(data)-64; i++ {
+		data[i] ^= 0x55
+	}
+	return os.WriteFile(path, data, 0o600)
 }
