@@ -22,15 +22,21 @@ import (
 
 // Runner holds everything that the runs of one job need.
 type Runner struct {
-	Job     config.Job
-	Server  config.Server
-	Bulk    *export.Client // exports for Mode bulk; in both modes it reads the CapabilityStatement
-	Search  *search.Client // for Mode search
-	Inputs  []Input        // for Mode files, a conversion: in the order of delivery
-	Asked   []string       // for Mode files: the files and folders as a person named them, for the manifest
-	Auth    Authorizer     // nil for servers without authentication
-	Sinks   []sinks.Sink
-	Store   sinks.Store
+	Job    config.Job
+	Server config.Server
+	Bulk   *export.Client // exports for Mode bulk; in both modes it reads the CapabilityStatement
+	Search *search.Client // for Mode search
+	Inputs []Input        // for Mode files, a conversion: in the order of delivery
+	Asked  []string       // for Mode files: the files and folders as a person named them, for the manifest
+	Auth   Authorizer     // nil for servers without authentication
+	Sinks  []sinks.Sink
+	Store  sinks.Store
+	// Elsewhere is the store of a destination that the job had before; nil leaves
+	// what is there.
+	Elsewhere func(path string) sinks.Store
+	// Jobs are the names of all jobs of the configuration: runs of others are given
+	// up when they are old. nil: they are not known.
+	Jobs    []string
 	Ledger  *ledger.Ledger
 	Spool   *spool.Spool
 	Observe func(Event) // called from several goroutines, never concurrently; it must not block; may be nil

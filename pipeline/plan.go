@@ -33,6 +33,9 @@ type plan struct {
 	Earlier  map[string]time.Time `json:"earlier,omitempty"`
 	Override time.Time            `json:"override,omitzero"` // when the override that was heeded was made
 
+	Server      string `json:"server,omitempty"`      // URL of the one that is asked
+	Destination string `json:"destination,omitempty"` // path where the staging is
+
 	Types       []string            `json:"types,omitempty"`   // asked for; nil: all
 	NotGranted  []string            `json:"missing,omitempty"` // types of the job that may not be read (F4)
 	Scopes      sinks.Scopes        `json:"scopes,omitzero"`

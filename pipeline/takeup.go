@@ -200,13 +200,16 @@ func (r *Runner) decide(g ground, o Options, types []string, now time.Time) plan
 		Request: r.request(),
 		Latest:  g.latest, Gone: g.gone, Override: g.override, Full: o.Full, Tracked: r.tracks(types), Now: now,
 	})
-	p.AdHoc = o.AdHoc
+	p.AdHoc, p.Server, p.Destination = o.AdHoc, r.Server.URL, r.Job.Destination.Path
 	return p
 }
 
 // sweep removes what dead runs left in the spool and in the destination.
 func (r *Runner) sweep(ctx context.Context, keep string) error {
 	now := r.now()
+	if err := r.forsake(ctx); err != nil { // the next run tries again
+		r.log().Warn("give up runs of jobs that are not configured", "error", err)
+	}
 	var failed error
 	err := r.Spool.Sweep(func(name string) bool {
 		if name == keep || failed != nil {
@@ -251,14 +254,7 @@ func (x *execution) drop(ctx context.Context, s State) error {
 	if err != nil {
 		return err
 	}
-	stage, err := x.r.Store.Stage(ctx, x.r.Job.Name, x.id)
-	if err == nil {
-		err = stage.Discard(ctx)
-	}
-	if err != nil {
-		return fmt.Errorf("discard staging: %w", err)
-	}
-	return nil
+	return x.discard(ctx)
 }
 
 // deleteExport deletes the run's export at the server and forgets its status

@@ -143,6 +143,9 @@ type Store interface {
 	// Stage opens the staging of the run, with what an earlier try of the same
 	// run committed there.
 	Stage(ctx context.Context, job, run string) (Staging, error)
+	// Discard removes the staging of a run that nobody goes on with; a missing one is
+	// no error.
+	Discard(ctx context.Context, job, run string) error
 	// Latest is the manifest that latest points at; nil without error when the
 	// job has published nothing yet.
 	Latest(ctx context.Context, job string) (*Manifest, error)

@@ -145,11 +145,12 @@ func (l *Ledger) Runs(ctx context.Context, job string, limit int) ([]Run, error)
 	return l.list(ctx, "WHERE (? = '' OR job = ?) ORDER BY id DESC LIMIT ?", job, job, limit)
 }
 
-// Unfinished returns the runs of a job that have not come to a final state, newest
-// first, and those that have but whose export the server may still hold.
+// Unfinished returns the runs of a job (all jobs when it is empty) that have not come
+// to a final state, newest first, and those that have but whose export the server may
+// still hold.
 func (l *Ledger) Unfinished(ctx context.Context, job string) ([]Run, error) {
-	return l.list(ctx, "WHERE job = ? AND (state NOT IN (?, ?, ?) OR status_url <> '') ORDER BY id DESC",
-		job, Published, Cancelled, Abandoned)
+	return l.list(ctx, "WHERE (? = '' OR job = ?) AND (state NOT IN (?, ?, ?) OR status_url <> '') ORDER BY id DESC",
+		job, job, Published, Cancelled, Abandoned)
 }
 
 // Prune forgets the tasks and conversions of runs that came to a final state

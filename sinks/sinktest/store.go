@@ -365,6 +365,12 @@ func (s *storeTest) discard(t *testing.T) {
 			t.Fatalf("Discard: %v", err)
 		}
 	}
+	write(t, s.stage(t, "job", "r1"), "ndjson/Patient/a", "x")
+	for _, run := range []string{"r1", "r1", "r2"} { // by another process, once it is there
+		if err := s.h.Open(t, s.place).Discard(t.Context(), "job", run); err != nil {
+			t.Fatalf("Discard of run %s: %v", run, err)
+		}
+	}
 	location, err := s.stage(t, "job", "r1").Publish(t.Context(), &sinks.Manifest{Published: noon})
 	if err != nil {
 		t.Fatal(err)
@@ -423,6 +429,9 @@ func (s *storeTest) hostile(t *testing.T) {
 		}
 		if _, err := s.store.Published(ctx, "job", name); err == nil {
 			t.Errorf("Published took the run %q", name)
+		}
+		if err := s.store.Discard(ctx, "job", name); err == nil {
+			t.Errorf("Discard took the run %q", name)
 		}
 		if _, err := s.store.Snapshot(ctx, "job", name); err == nil {
 			t.Errorf("Snapshot took the name %q", name)

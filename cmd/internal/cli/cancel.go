@@ -29,7 +29,7 @@ func (a *app) cancelCommand() *cobra.Command {
 func (a *app) cancelRun(ctx context.Context, f *config.File, l *ledger.Ledger, run ledger.Run) error {
 	job, ok := f.Jobs[run.Job]
 	if !ok {
-		return &usageError{message: fmt.Sprintf("run %s is of job %q, which is not in %s", run.ID, run.Job, a.configPath()), hint: "name the configuration that the run was started with"}
+		return &usageError{message: fmt.Sprintf("run %s is of job %q, which is not in %s", run.ID, run.Job, a.configPath()), hint: "name the configuration that the run was started with; where its job is gone for good, a later run of any job gives it up"}
 	}
 	if run.State.Terminal() {
 		return &usageError{message: fmt.Sprintf("run %s has ended: %s", run.ID, run.State)}

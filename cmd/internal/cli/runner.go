@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/flue-fhir/flue/export"
@@ -71,7 +73,9 @@ func (a *app) prepare(f *config.File, job config.Job, l *ledger.Ledger, log *slo
 			FileMode: fs.FileMode(job.Destination.FileMode), DirMode: fs.FileMode(job.Destination.DirMode),
 			Group: job.Destination.Group, Now: a.sys.Now,
 		},
-		Ledger: l,
+		Elsewhere: func(path string) sinks.Store { return &local.Store{Path: path, Now: a.sys.Now} },
+		Jobs:      slices.Sorted(maps.Keys(f.Jobs)),
+		Ledger:    l,
 		Spool: &spool.Spool{
 			Dir: f.SpoolDir, MaxLine: job.Policies.MaxLine, MinFree: job.Policies.MinFreeDisk,
 			Limits: columnLimits(job),

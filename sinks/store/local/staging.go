@@ -57,6 +57,18 @@ func (s *Store) Stage(ctx context.Context, job, run string) (sinks.Staging, erro
 	return st, nil
 }
 
+// Discard removes the staging of a run, also where the folder of the job is gone.
+func (s *Store) Discard(ctx context.Context, job, run string) error {
+	if err := s.check(ctx, job, run); err != nil {
+		return err
+	}
+	dir := filepath.Join(s.Path, job, stagingPrefix+run)
+	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return wrap("discard staging", dir, s.disk.RemoveAll(dir))
+}
+
 // Create begins a file.
 func (st *staging) Create(ctx context.Context, path string) (sinks.FileWriter, error) {
 	full, err := st.path(ctx, path)
@@ -88,7 +100,7 @@ func (st *staging) Discard(ctx context.Context) error {
 		return context.Cause(ctx)
 	}
 	st.ended.Store(true)
-	return wrap("discard staging", st.dir, st.store.disk.RemoveAll(st.dir))
+	return st.store.Discard(ctx, st.job, st.run)
 }
 
 // path is where a file of the staging lies. Paths that lead out of it, and names
