@@ -268,7 +268,7 @@ func (s attachmentServer) Open(ctx context.Context, url, mediaType string) (*att
 			cancel(nil)
 			return body.Close()
 		}},
-		MediaType: body.MediaType, Encoding: body.Encoding,
+		MediaType: body.MediaType, Encoding: body.Encoding, Endless: body.Endless,
 	}, nil
 }
 

@@ -126,7 +126,11 @@ func (c Contents) First() bool { return c.part == 0 }
 // EachContents yields the distinct contents of an index with so many rows, in sets
 // that each fit the memory (I8): the index is read once for each.
 func EachContents(rows int64, open func() (io.ReadCloser, error), yield func(Contents) error) error {
-	parts := uint64(max(rows, 0)/contentsHeld + 1)
+	return eachContents(rows, contentsHeld, open, yield)
+}
+
+func eachContents(rows, held int64, open func() (io.ReadCloser, error), yield func(Contents) error) error {
+	parts := uint64(max(rows, 0)/held + 1)
 	for part := range parts {
 		c := Contents{Sizes: map[string]int64{}, part: part, parts: parts}
 		if err := c.read(open); err != nil {

@@ -18,7 +18,8 @@ func sumOf(i int) string {
 
 // I8: the sets of a large index hold its contents once, and each of them few.
 func TestI8EachContents(t *testing.T) {
-	for _, n := range []int{0, 1, 10, contentsHeld*5/2 + 7} {
+	const held = 1000
+	for _, n := range []int{0, 1, 10, held*5/2 + 7} {
 		var b strings.Builder
 		enc := json.NewEncoder(&b)
 		for i := range n {
@@ -38,12 +39,12 @@ func TestI8EachContents(t *testing.T) {
 			}
 		}
 		sets, got := 0, 0
-		err := EachContents(int64(n), func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(b.String())), nil }, func(c Contents) error {
+		err := eachContents(int64(n), held, func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(b.String())), nil }, func(c Contents) error {
 			if c.First() != (sets == 0) {
 				t.Errorf("%d: set %d is the first: %v", n, sets, c.First())
 			}
 			sets++
-			if len(c.Sizes) > contentsHeld {
+			if len(c.Sizes) > held {
 				t.Errorf("%d: a set holds %d", n, len(c.Sizes))
 			}
 			for name := range c.Sizes {
@@ -55,7 +56,7 @@ func TestI8EachContents(t *testing.T) {
 			}
 			return nil
 		})
-		if err != nil || len(want) > 0 || sets != n/contentsHeld+1 {
+		if err != nil || len(want) > 0 || sets != n/held+1 {
 			t.Errorf("%d rows: %v, %d sets with %d contents, %d missing", n, err, sets, got, len(want))
 		}
 	}

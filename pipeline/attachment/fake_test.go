@@ -30,6 +30,7 @@ type page struct {
 	cut                       int // so many answers break in the middle
 	code                      string
 	passing                   bool
+	endless                   bool
 }
 
 func (s *fakeServer) Origin(url string) (string, bool) {
@@ -65,7 +66,7 @@ func (s *fakeServer) Open(_ context.Context, url, _ string) (*Content, error) {
 		p.cut--
 		body = io.MultiReader(strings.NewReader(p.body[:len(p.body)/2]), broken{})
 	}
-	return &Content{ReadCloser: io.NopCloser(body), MediaType: p.mediaType, Encoding: p.encoding}, nil
+	return &Content{ReadCloser: io.NopCloser(body), MediaType: p.mediaType, Encoding: p.encoding, Endless: p.endless}, nil
 }
 
 func (s *fakeServer) requests(url string) int {

@@ -21,6 +21,7 @@ type Content struct {
 	io.ReadCloser        // as sent
 	MediaType     string // as the server calls it, "" when it does not
 	Encoding      string // "" or "gzip": of the bytes as sent
+	Endless       bool   // a cut of the bytes as sent could not be told from their end (F33)
 }
 
 // Server is where contents come from.
@@ -52,8 +53,9 @@ type Fetcher struct {
 	// failed, like those of any other origin; without it Run stops.
 	Record bool
 
-	mu   sync.Mutex
-	down map[string]int // by origin: contents in a row that failed for a reason that may pass
+	mu     sync.Mutex
+	down   map[string]int  // by origin: contents in a row that failed for a reason that may pass
+	staged map[string]bool // some of the contents that this process has staged, by sum
 }
 
 const (
@@ -62,6 +64,8 @@ const (
 	inARow = 10
 	// maxOrigins bounds the origins that are watched.
 	maxOrigins = 1000
+	// maxStaged bounds the contents that are known to be staged: a few megabytes.
+	maxStaged = 20_000
 	// wrapping is what the JSON around the data of a Binary may take.
 	wrapping = 1 << 20
 )
@@ -203,6 +207,10 @@ func (f *Fetcher) attempt(ctx context.Context, a Found, sent *spool.ScratchFile)
 		err = &fault{sinks.Failed, "page"} // F35: of a login, or an error
 	case isFHIRXML(body.MediaType) && !isFHIRXML(a.Row.ContentType):
 		err = &fault{sinks.Failed, "binary"}
+	case body.Encoding != "" && body.Encoding != "gzip":
+		err = &fault{sinks.Failed, "protocol"}
+	case body.Endless && !wrapped && body.Encoding == "" && row.Size == 0 && a.Hash == "":
+		err = &fault{sinks.Failed, "unproved"}
 	default:
 		s, err = receive(body, sent, limit)
 	}
@@ -302,9 +310,15 @@ func (s *sink) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// stage makes a content a file of the snapshot, under the name of its sum. Where
-// it is there already, it is replaced by the same bytes.
+// stage makes a content a file of the snapshot, under the name of its sum. One that
+// an earlier try staged is replaced by the same bytes.
 func (f *Fetcher) stage(ctx context.Context, row sinks.Attachment, content *spool.ScratchFile) error {
+	f.mu.Lock()
+	known := f.staged[row.SHA256]
+	f.mu.Unlock()
+	if known {
+		return nil
+	}
 	w, err := f.Create(ctx, sinks.AttachmentFolder+"/"+row.SHA256)
 	if err != nil {
 		return fmt.Errorf("stage attachment: %w", err)
@@ -319,5 +333,11 @@ func (f *Fetcher) stage(ctx context.Context, row sinks.Attachment, content *spoo
 	if size != row.Size || sum != row.SHA256 {
 		return errors.New("stage attachment: the scratch file changed while it was read")
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.staged == nil || len(f.staged) >= maxStaged {
+		f.staged = map[string]bool{}
+	}
+	f.staged[sum] = true
 	return nil
 }

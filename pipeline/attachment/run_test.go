@@ -2,6 +2,7 @@ package attachment
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -63,6 +64,34 @@ func TestRunInOrder(t *testing.T) {
 	}
 	if got[17].Status != sinks.Failed || got[17].Code != "gone" || len(p.staged) != 199 {
 		t.Errorf("%+v, %d contents", got[17], len(p.staged))
+	}
+}
+
+// A content that several attachments have is staged once.
+func TestEqualContentsAreStagedOnce(t *testing.T) {
+	server := &fakeServer{}
+	list := attachments(server, 30)
+	for _, a := range list {
+		server.pages[a.URL].body = "the same"
+	}
+	p := newPlace(t)
+	f := p.fetcher(server)
+	created := 0
+	f.Create = func(ctx context.Context, path string) (sinks.FileWriter, error) {
+		created++
+		return p.create(ctx, path)
+	}
+	n := notesOf(t, p)
+	if err := f.Run(t.Context(), walkOf(list), n, 1, func(sinks.Attachment) {}); err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range rows(t, n) {
+		if a.Status != sinks.Fetched || p.staged["attachments/"+a.SHA256] != "the same" {
+			t.Errorf("%+v", a)
+		}
+	}
+	if created != 1 {
+		t.Errorf("staged %d times", created)
 	}
 }
 

@@ -137,6 +137,9 @@ func writeFacts(b *strings.Builder, m *sinks.Manifest, location string) {
 
 // attachedText says what came of the attachments.
 func attachedText(a *sinks.Attachments) string {
+	if a.Found == 0 {
+		return "no attachment with a URL"
+	}
 	text := fmt.Sprintf("%s of %s fetched", number(a.Fetched), plural(a.Found, "attachment"))
 	if a.Fetched > 0 {
 		text += fmt.Sprintf(", %s of %s", plural(a.Contents, "content"), size(a.Bytes))
