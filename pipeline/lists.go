@@ -2,11 +2,12 @@ package pipeline
 
 import "github.com/flue-fhir/flue/sinks"
 
-// listCounts adds up what came in the files of errors and of deletions (I3).
+// listCounts adds up what came in the files of errors, of deletions and of members
+// (I3).
 func listCounts(deliveries []delivery, deletions *sinks.Deletions) (list []sinks.ListCount) {
 	counts := map[string]*sinks.ListCount{}
 	for _, d := range deliveries {
-		if d.task.Kind != kindError && d.task.Kind != kindDeleted {
+		if data(d.task.Kind) {
 			continue
 		}
 		c := counts[d.task.Kind]
@@ -26,7 +27,7 @@ func listCounts(deliveries []delivery, deletions *sinks.Deletions) (list []sinks
 		c.Bundles, c.Left = c.Left-deletions.Rejected, 0
 		c.Quarantined += deletions.Rejected
 	}
-	for _, kind := range []string{kindDeleted, kindError} {
+	for _, kind := range []string{kindDeleted, kindError, kindMember} {
 		if c := counts[kind]; c != nil {
 			list = append(list, *c)
 		}

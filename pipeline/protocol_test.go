@@ -240,3 +240,15 @@ func TestF15BusyForEver(t *testing.T) {
 		t.Errorf("resumed %v with %d kick-offs", sum.Resumed, s.kickoffs)
 	}
 }
+
+// I3: what comes in a list of members is counted like that of any list; that it is
+// SUBSETTED is what was asked for.
+func TestI3MembersAreCounted(t *testing.T) {
+	s := newGroupServer(t, "a", "b")
+	w := newGroupWorld(t, s)
+	m := w.run(t, Options{}).Manifest
+	if want := []sinks.ListCount{{List: "member", Delivered: 2, Left: 2}}; !slices.Equal(m.Lists, want) || warned(m, "subsetted") {
+		t.Errorf("lists %+v, warnings %v; want %+v", m.Lists, m.Warnings, want)
+	}
+	w.verified(t)
+}

@@ -211,7 +211,7 @@ type beside struct {
 // writeExtras writes what is not for a sink: outcomes, quarantined lines,
 // deletions. They are written anew by each try: the same parts give the same.
 func (x *execution) writeExtras(ctx context.Context, b *board) (*beside, error) {
-	all := b.every(kindOutput, kindPartition, kindFile, kindError, kindDeleted)
+	all := b.every(kindOutput, kindPartition, kindFile, kindError, kindDeleted, kindMember)
 	var files []sinks.File
 	add := func(f *sinks.File, err error) error {
 		if f != nil {

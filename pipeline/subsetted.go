@@ -8,6 +8,9 @@ func (x *execution) warnSubsetted(deliveries []delivery) {
 		return
 	}
 	for _, d := range deliveries {
+		if !data(d.task.Kind) {
+			continue // of a list of members the ids were asked for
+		}
 		for _, t := range d.info.Types {
 			if t.Subsetted > 0 {
 				x.warn("subsetted", t.Type+" came marked SUBSETTED, with a part of their elements, which the job did not ask for", t.Subsetted)

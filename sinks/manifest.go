@@ -174,13 +174,13 @@ type TypeCount struct {
 // resources to publish (I3): Delivered = Bundles + Quarantined + Outcomes + Headers +
 // Left.
 type ListCount struct {
-	List        string `json:"list"` // "error" or "deleted"
+	List        string `json:"list"` // "error", "deleted", or "member": of a group, before a delta
 	Delivered   int64  `json:"delivered"`
 	Bundles     int64  `json:"bundles,omitempty"` // lines of deletions
 	Quarantined int64  `json:"quarantined,omitempty"`
 	Outcomes    int64  `json:"outcomes,omitempty"`
 	Headers     int64  `json:"headers,omitempty"`
-	Left        int64  `json:"left,omitempty"` // resources out of place: counted, and not published
+	Left        int64  `json:"left,omitempty"` // resources that are not published: out of place, or members
 }
 
 // Deletions is what a snapshot knows of resources that were deleted at the server
