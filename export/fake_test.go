@@ -24,6 +24,7 @@ func (f *fake) RoundTrip(r *http.Request) (*http.Response, error) {
 	n := len(f.seen)
 	f.seen = append(f.seen, r)
 	f.mu.Unlock()
+	everything.request(r)
 	resp, err := f.do(n, r)
 	if resp != nil {
 		resp.Request = r
@@ -83,7 +84,7 @@ func (a *answer) response() (*http.Response, error) {
 func clientOf(rt http.RoundTripper) *Client { return clientAt(base, rt) }
 
 func clientAt(base string, rt http.RoundTripper) *Client {
-	return &Client{Base: mustURL(base), HTTP: &http.Client{Transport: rt}, Bare: &http.Client{Transport: rt}}
+	return &Client{Base: mustURL(base), HTTP: &http.Client{Transport: rt}, Bare: &http.Client{Transport: rt}, Log: everything.log()}
 }
 
 func mustURL(s string) *url.URL {
@@ -105,6 +106,7 @@ func manifest(rest string) string {
 // class is what an error says of its exit code.
 func class(t *testing.T, err error) string {
 	t.Helper()
+	everything.error(err)
 	for err != nil {
 		if c, ok := err.(interface{ Class() string }); ok {
 			return c.Class()

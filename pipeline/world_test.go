@@ -36,6 +36,7 @@ type world struct {
 	// Options are those of a process of its own.
 	Options Options
 
+	heard  *heard      // what the runs of this process said; nil in a process of its own
 	server sync.Locker // of the server's switches and counts
 }
 
@@ -73,17 +74,17 @@ func (w *world) runner() (*Runner, error) {
 	if len(w.Files) > 0 {
 		return w.converter(l)
 	}
-	client := &http.Client{Transport: &http.Transport{}}
+	client, bare := &http.Client{Transport: bearer{&http.Transport{}}}, &http.Client{Transport: &http.Transport{}}
 	formats := []sinks.Sink{&ndjson.Sink{Compression: ndjson.None}}
 	for _, s := range w.Job.Sinks {
 		if s.Type == "parquet" {
 			formats = append(formats, &parquet.Sink{Workers: 1})
 		}
 	}
-	return &Runner{
+	r := &Runner{
 		Job: w.Job, Server: config.Server{Name: "fake", URL: w.URL, Limits: config.Limits{Downloads: 3}},
 		Bulk: &export.Client{
-			Base: base, HTTP: client, Bare: client, Fresh: &http.Client{Transport: export.OneShot(&http.Transport{})},
+			Base: base, HTTP: client, Bare: bare, Fresh: &http.Client{Transport: bearer{export.OneShot(&http.Transport{})}},
 			Limits: export.PollLimits{Min: time.Millisecond, Max: 10 * time.Millisecond}, Retries: 2,
 		},
 		Search: &search.Client{Base: base, HTTP: client, Count: max(w.Job.Export.Count, 10)},
@@ -91,12 +92,17 @@ func (w *world) runner() (*Runner, error) {
 		Store:  &local.Store{Path: filepath.Join(w.Dir, "out")},
 		Ledger: l,
 		Spool:  &spool.Spool{Dir: filepath.Join(w.Dir, "spool"), MinFree: 1},
-	}, nil
+	}
+	if w.heard != nil {
+		r.Observe, r.Log, r.Bulk.Log = w.heard.event, w.heard.log(), w.heard.log()
+	}
+	return r, nil
 }
 
 // open is runner for a test's own process.
 func (w *world) open(t *testing.T) *Runner {
 	t.Helper()
+	w.watch(t)
 	r, err := w.runner()
 	if err != nil {
 		t.Fatal(err)
@@ -112,6 +118,7 @@ func (w *world) run(t *testing.T, o Options) *Summary {
 	r := w.open(t)
 	sum, err := r.Run(t.Context(), o)
 	w.sync()
+	w.heard.end(sum, err)
 	if err != nil {
 		t.Fatalf("run: %v (%s)", err, hintOf(err))
 	}
@@ -130,6 +137,7 @@ func (w *world) fails(t *testing.T, o Options) error {
 	r := w.open(t)
 	sum, err := r.Run(t.Context(), o)
 	w.sync()
+	w.heard.end(sum, err)
 	if err == nil {
 		t.Fatalf("run was %s, want an error", sum.State)
 	}

@@ -84,6 +84,7 @@ func (e *endpoint) RoundTrip(req *http.Request) (*http.Response, error) {
 			e.t.Errorf("assertion is not JSON: %s %s", h, cl)
 		}
 	}
+	everything.request(c)
 	e.mu.Lock()
 	e.calls = append(e.calls, c)
 	n := len(e.calls)
@@ -93,10 +94,11 @@ func (e *endpoint) RoundTrip(req *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 	}
-	if e.answer == nil {
-		return grant(n, 300), nil
+	resp := grant(n, 300)
+	if e.answer != nil {
+		resp = e.answer(n, c)
 	}
-	resp := e.answer(n, c)
+	everything.answer(resp)
 	resp.Request = req
 	return resp, nil
 }
@@ -138,13 +140,14 @@ func newClient(e *endpoint) *Client {
 	return &Client{
 		ClientID: "my-client", TokenURL: tokenURL, Keys: ecKey(),
 		Scopes: []string{"system/Patient.rs"}, HTTP: &http.Client{Transport: e},
+		Log: slog.New(slog.NewTextHandler(everything, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 }
 
 // logged is a logger for a test with what it wrote.
 func logged() (*slog.Logger, *bytes.Buffer) {
 	var buf lockedBuffer
-	return slog.New(slog.NewJSONHandler(&buf, &slog.HandlerOptions{Level: slog.LevelDebug})), &buf.Buffer
+	return slog.New(slog.NewJSONHandler(io.MultiWriter(&buf, everything), &slog.HandlerOptions{Level: slog.LevelDebug})), &buf.Buffer
 }
 
 type lockedBuffer struct {
@@ -165,6 +168,7 @@ func wantError(t *testing.T, err error, class string, inMessage, inHint string) 
 	if !ok {
 		t.Fatalf("got %T %v, want an *Error", err, err)
 	}
+	everything.error(e)
 	if e.Class() != class {
 		t.Errorf("class of %v: got %q, want %q", e, e.Class(), class)
 	}

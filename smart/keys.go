@@ -110,3 +110,34 @@ func (ks Keys) Rotate(successor *Key, now time.Time, maxAge time.Duration) (Keys
 	s.notBefore = takeover
 	return append(next, &s), nil
 }
+
+// Hurry lets the successors that wait sign from now on, where a rotation is to end early:
+// the old key is known to others, or every server knows the new one already. The keys that
+// they replace stay published until their last assertion has ended.
+//
+// The receiver is not changed. Save the result with [SaveKeys].
+func (ks Keys) Hurry(now time.Time) Keys {
+	next := slices.Clone(ks)
+	for i, k := range next {
+		if !now.Before(k.notBefore) {
+			continue
+		}
+		takeover := now.Truncate(time.Second)
+		for _, other := range next[:i] {
+			if other.alg.name == k.alg.name && !takeover.After(other.notBefore) && other.notBefore.Before(k.notBefore) {
+				takeover = other.notBefore.Add(time.Second) // of two equally new keys the older would sign
+			}
+		}
+		for j, other := range next[:i] {
+			if end := takeover.Add(assertionGrace); other.alg.name == k.alg.name && end.Before(other.notAfter) {
+				old := *other
+				old.notAfter = end
+				next[j] = &old
+			}
+		}
+		successor := *k
+		successor.notBefore = takeover
+		next[i] = &successor
+	}
+	return next
+}

@@ -92,3 +92,39 @@ func TestP3RotationsInOneSecond(t *testing.T) {
 		}
 	}
 }
+
+// A rotation under way ends early: the successor signs at once, and the old key stays published
+// for its last assertion.
+func TestP3HurriedRotation(t *testing.T) {
+	start := time.Unix(1_700_000_000, 0)
+	a, other := must(GenerateECKeyPair("a")), rsaKey()
+	set := must(Keys{a, other}.Rotate(must(a.Successor("b")), start, 48*time.Hour))
+	now := start.Add(time.Hour + time.Second/2)
+	hurried := must(ParseKeys(must(set.Hurry(now).PrivateJWKS()))) // as a file keeps them
+	for _, c := range []struct {
+		after     time.Duration
+		published []string
+	}{
+		{0, []string{"a", "rsa", "b"}}, {maxAssertionLifetime, []string{"a", "rsa", "b"}}, {assertionGrace, []string{"rsa", "b"}},
+	} {
+		at := now.Add(c.after)
+		if k := must(hurried.SigningKey(t.Context(), at, []string{ES384})); k.ID() != "b" {
+			t.Errorf("after %v: %s signs", c.after, k.ID())
+		}
+		if got := kids(hurried.Published(at)); !slices.Equal(got, c.published) {
+			t.Errorf("after %v: published %v, want %v", c.after, got, c.published)
+		}
+	}
+	if k := must(set.SigningKey(t.Context(), now, []string{ES384})); k.ID() != "a" {
+		t.Error("the receiver was changed")
+	}
+	// Nothing waits: nothing changes.
+	if again := hurried.Hurry(now.Add(time.Minute)); !slices.Equal(again, hurried) {
+		t.Errorf("got %v", again)
+	}
+	// Of two within a second of the key that signs, the successor holds.
+	quick := must(must(Keys{a}.Rotate(must(a.Successor("b")), now, 0)).Rotate(must(a.Successor("c")), now, time.Hour)).Hurry(now)
+	if k := must(quick.SigningKey(t.Context(), now.Add(time.Second), []string{ES384})); k.ID() != "c" {
+		t.Errorf("%s signs, want the last successor", k.ID())
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/flue-fhir/flue/sinks"
 )
@@ -51,13 +52,18 @@ func TestI5KillInEachPhase(t *testing.T) {
 func TestF7RevokedInEachPhase(t *testing.T) {
 	for _, mode := range []string{"bulk", "search"} {
 		t.Run(mode, func(t *testing.T) {
-			s := newSite(t, mode, "--export-duration", "700ms", "--latency", "5ms")
+			s := newSite(t, mode, "--export-duration", "700ms", "--latency", "20ms")
 			seen := map[string]bool{}
+			var last time.Time
 			code, log := s.run(func(e event, p *os.Process) {
 				phase := fmt.Sprint(e.State, " ", e.FilesDone > 0)
 				if !seen[phase] {
 					seen[phase] = true
+					// A token that is revoked before it is used for the first time is one that
+					// the server does not take (F11), and ends the run.
+					time.Sleep(time.Until(last.Add(100 * time.Millisecond)))
 					s.admin("revoke")
+					last = time.Now()
 				}
 			})
 			if code != 0 {

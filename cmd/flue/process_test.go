@@ -92,6 +92,8 @@ func newSite(t *testing.T, mode string, flags ...string) *site {
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
+		keepOutput(t, s.dir, stderr.String())
+		s.searchForSecrets()
 		if t.Failed() {
 			t.Logf("sandbox:\n%s", stderr.Bytes())
 		}
@@ -107,6 +109,7 @@ func newSite(t *testing.T, mode string, flags ...string) *site {
 	s.write("jobs.yaml", fmt.Sprintf(jobs, s.base, mode))
 	// The first command makes the key pair; the sandbox reads it from the file.
 	out, _ := s.command("check", "nightly").CombinedOutput()
+	keepOutput(t, s.dir, string(out))
 	if _, err := os.Stat(jwks); err != nil {
 		t.Fatalf("no key was made: %s", out)
 	}
@@ -152,11 +155,12 @@ func follow(t *testing.T, cmd *exec.Cmd, watch func(event, *os.Process)) (int, s
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	var log strings.Builder
+	log := &strings.Builder{}
+	defer func() { keepOutput(t, cmd.Dir, log.String()+stdout.String()) }()
 	lines := bufio.NewScanner(pipe)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
-		fmt.Fprintln(&log, lines.Text())
+		fmt.Fprintln(log, lines.Text())
 		var e event
 		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
 			t.Errorf("stderr has a line that is no JSON: %s", lines.Bytes())

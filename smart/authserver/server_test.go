@@ -144,7 +144,7 @@ func TestTokenIsIssuedAndChecked(t *testing.T) {
 			a.key, a.method, a.header["kid"] = rsaKey(), jwt.SigningMethodRS384, "rsa"
 		}
 		got := post(t, s, formOf(a.sign()))
-		if got.status != 200 || got.Type != "bearer" || string(got.Expires) != "300" || *got.Scope != "system/Patient.rs" || len(got.Access) != 43 {
+		if got.status != 200 || got.Type != "bearer" || string(got.Expires) != "300" || *got.Scope != "system/Patient.rs" || len(got.Access) != len(TokenPrefix)+43 {
 			t.Fatalf("%s: got %+v", alg, got)
 		}
 		g, err := check(s, got.Access)

@@ -159,11 +159,14 @@ func (s *Server) bySecret(id, secret string) (*client, *refusal) {
 	return reg, nil
 }
 
+// TokenPrefix begins every token, so that one can be found wherever it got to.
+const TokenPrefix = "sandbox_token_"
+
 // issue makes and keeps an opaque token.
 func (s *Server) issue(id string, scopes []string, now time.Time) (string, *refusal) {
 	raw := make([]byte, 32)
 	_, _ = rand.Read(raw) // never fails
-	token := base64.RawURLEncoding.EncodeToString(raw)
+	token := TokenPrefix + base64.RawURLEncoding.EncodeToString(raw)
 	until := now.Add(s.lifetime())
 	s.mu.Lock()
 	defer s.mu.Unlock()

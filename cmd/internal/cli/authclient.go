@@ -12,7 +12,7 @@ func (a *app) logger() *slog.Logger { return slog.New(a.logHandler(a.sys.Stderr)
 
 // assertion signs one as a token request would carry it.
 func (z *authorizer) assertion(ctx context.Context) (smart.Secret, error) {
-	c, err := z.client(ctx)
+	c, err := z.unscoped(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -34,7 +34,7 @@ func (z *authorizer) endpoint(ctx context.Context) (string, error) {
 // signingKey is the key that the next assertion is signed with. It may make one,
 // and then fails: see keyring.source.
 func (z *authorizer) signingKey(ctx context.Context) (*smart.Key, error) {
-	c, err := z.client(ctx)
+	c, err := z.unscoped(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -70,9 +70,23 @@ func (z *authorizer) client(ctx context.Context) (*smart.Client, error) {
 		}
 		scopes = smart.ForTypes(z.scopes.types, z.scopes.level, smart.ScopeOptions{V2: v2, Also: z.scopes.also, Attachments: z.scopes.attachments})
 	}
+	c, err := z.unscoped(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c.Scopes = scopes
+	if !z.ready.CompareAndSwap(nil, c) {
+		c = z.ready.Load()
+	}
+	return c, nil
+}
+
+// unscoped is a client that signs assertions, for which the server need not be asked which
+// scopes it knows.
+func (z *authorizer) unscoped(ctx context.Context) (*smart.Client, error) {
 	auth := z.server.Auth
 	c := &smart.Client{
-		Base: z.server.URL, ClientID: auth.ClientID, TokenURL: auth.TokenURL, Scopes: scopes,
+		Base: z.server.URL, ClientID: auth.ClientID, TokenURL: auth.TokenURL,
 		Algorithm: auth.Algorithm, JKU: auth.JKU, Lifetime: auth.Lifetime,
 		Secret: z.secret, SecretInBody: auth.Post,
 		HTTP: z.http, AllowHTTP: z.server.AllowHTTP, Discovery: z.discovery, Now: z.now, Log: z.log,
@@ -83,9 +97,6 @@ func (z *authorizer) client(ctx context.Context) (*smart.Client, error) {
 			return nil, err
 		}
 		c.Keys = keys
-	}
-	if !z.ready.CompareAndSwap(nil, c) {
-		c = z.ready.Load()
 	}
 	return c, nil
 }

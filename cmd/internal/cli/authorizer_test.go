@@ -187,6 +187,26 @@ func TestTokenURLNeedsNoDiscovery(t *testing.T) {
 	}
 }
 
+// An assertion has no scopes: with a token endpoint nobody is asked anything.
+func TestAssertionWithTokenURLAsksNobody(t *testing.T) {
+	f, state := newFakeServer(t), t.TempDir()
+	s := f.config()
+	s.Auth.TokenURL = f.URL + "/token"
+	if _, err := makeKey(keyFolder(state, "s"), smart.ES384, ""); err != nil {
+		t.Fatal(err)
+	}
+	z := f.authorizer(t, testApp(), state, s, scopePlan{types: []string{"Patient"}})
+	if _, err := z.assertion(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := z.describe(t.Context()); err != nil || !strings.HasPrefix(text, "ES384") {
+		t.Errorf("describe: %q, %v", text, err)
+	}
+	if f.discovered != 0 || len(f.asked) != 0 {
+		t.Errorf("discovered %d times, asked for %v", f.discovered, f.asked)
+	}
+}
+
 // Nothing that is printed of an error holds a secret (I6).
 func TestI6ReportsHoldNoSecret(t *testing.T) {
 	f := newFakeServer(t)

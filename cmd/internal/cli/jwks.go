@@ -33,7 +33,12 @@ Set: during a rotation both, the old and the new. Only public members are in it.
 
 // serverKeys are the keys of a server of the configuration, or of a file.
 func (a *app) serverKeys(server, file, kid string) (smart.Keys, error) {
-	if file != "" {
+	switch {
+	case file != "" && server != "":
+		return nil, &usageError{message: "--key names a file, and " + server + " a server", hint: "give one of them"}
+	case file == "" && kid != "":
+		return nil, &usageError{message: "--kid belongs to --key", hint: "a server's kid is in the configuration"}
+	case file != "":
 		return fileKeys(file, kid)()
 	}
 	f, err := a.load()

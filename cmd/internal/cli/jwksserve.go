@@ -155,6 +155,9 @@ func (a *app) serveJWKS(ctx context.Context, o serveOptions, mux *http.ServeMux,
 	if host, _, err := net.SplitHostPort(listener.Addr().String()); err == nil && scheme == "http" && !loopback(host) {
 		a.logger().Warn("plain http on an address of the network: FHIR servers fetch key sets over https alone, and whoever changes the answer on its way can register a key of their own")
 	}
+	if host, _, err := net.SplitHostPort(listener.Addr().String()); err == nil && net.ParseIP(host).IsUnspecified() {
+		a.say("%s stands for every address of this machine: register the URL with the host name that FHIR servers reach it by", host)
+	}
 	urls := make([]string, len(paths))
 	for i, path := range paths {
 		urls[i] = scheme + "://" + listener.Addr().String() + path

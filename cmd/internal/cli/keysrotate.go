@@ -18,6 +18,7 @@ type rotateOptions struct {
 	alg    string // of the key to replace
 	maxAge time.Duration
 	finish bool
+	now    bool // the successor of a rotation under way takes over
 	asJSON bool
 }
 
@@ -34,7 +35,7 @@ left out of the public set; with --finish it is removed from the files then.
 
 --max-age is how long a server may take to know the new key: the Cache-Control of a served
 set, or the time that a person and the server need for the registration. 0 changes over at
-once, for a key that is known to others.
+once, for a key that is known to others; --now does so in the middle of a rotation.
 
 Where several servers share a key file, name all of them: each must know the successor.
 Keys from the environment or in the configuration itself cannot be rotated by flue.`,
@@ -46,9 +47,14 @@ Keys from the environment or in the configuration itself cannot be rotated by fl
 			if o.maxAge < 0 || o.maxAge > 366*24*time.Hour {
 				return &usageError{message: "--max-age is not between 0 and a year"}
 			}
-			for _, flag := range []string{"max-age", "kid"} {
-				if err := exclusive(c, "finish", flag); err != nil {
-					return err
+			for _, flag := range []string{"max-age", "kid", "now", "finish"} {
+				for _, other := range []string{"finish", "now"} {
+					if flag == other {
+						continue
+					}
+					if err := exclusive(c, other, flag); err != nil {
+						return err
+					}
 				}
 			}
 			r, err := a.rotation(args, o)
@@ -63,6 +69,9 @@ Keys from the environment or in the configuration itself cannot be rotated by fl
 			if o.finish {
 				return a.finishRotation(r, o)
 			}
+			if o.now {
+				return a.hurryRotation(r, o)
+			}
 			return a.rotate(r, o)
 		},
 	}
@@ -72,6 +81,7 @@ Keys from the environment or in the configuration itself cannot be rotated by fl
 	f.StringVar(&o.oldKID, "old-kid", "", "with --key: kid of the key in a PEM file (default: its thumbprint)")
 	f.StringVar(&o.alg, "alg", "", "algorithm of the key to replace, where the file has keys of several")
 	f.DurationVar(&o.maxAge, "max-age", 24*time.Hour, "how long until the successor signs")
+	f.BoolVar(&o.now, "now", false, "let the successor of a rotation under way sign at once")
 	f.BoolVar(&o.finish, "finish", false, "remove the keys whose time has passed")
 	f.BoolVar(&o.asJSON, "json", false, "print one JSON object")
 	return c

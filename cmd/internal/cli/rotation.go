@@ -232,7 +232,7 @@ func (r rotation) replaced(keys smart.Keys, alg string, now time.Time) (*smart.K
 		if k.Algorithm() == alg && now.Before(k.NotBefore()) {
 			return nil, &usageError{
 				message: fmt.Sprintf("a rotation is under way: kid %s signs from %s on", k.ID(), k.NotBefore().UTC().Format(time.RFC3339)),
-				hint:    "register that key too if it is not yet: 'flue jwks print' has both",
+				hint:    "register that key too if it is not yet: 'flue jwks print' has both; --now lets it sign at once",
 			}
 		}
 	}
