@@ -23,7 +23,7 @@ func policiesObject() object[Policies] {
 			at("max_line", "Bytes of one resource.", size(64<<10), func(p *Policies) *int64 { return &p.MaxLine }).or("64MiB"),
 			at("max_bad_lines", "Quarantined lines that a run survives: so many, or a share of the lines delivered (0.1%). A number fails the run as soon as there are more, a share when everything has landed. A type with such lines keeps its watermark, so that they are asked for again.", allowance(), func(p *Policies) *Allowance { return &p.MaxBadLines }).or("0"),
 			at("memory", "Memory for the buffers of a run.", size(64<<20), func(p *Policies) *int64 { return &p.Memory }).or("256MiB"),
-			at("min_free_disk", "Bytes that must stay free on the disks of spool and destination.", size(1<<20), func(p *Policies) *int64 { return &p.MinFreeDisk }).or("256MiB"),
+			at("min_free_disk", "Bytes that must stay free on the disk of the spool. A destination that is full stops the run, which is resumed once there is room.", size(1<<20), func(p *Policies) *int64 { return &p.MinFreeDisk }).or("256MiB"),
 		},
 	}
 }

@@ -33,7 +33,7 @@ type exitRow struct {
 func exitTable() []exitRow {
 	return []exitRow{
 		{exitOK, "", "done; after run: the snapshot is published, or with --detach the export runs"},
-		{exitFailed, "", "failed for a reason that may pass: run again, and it is resumed"},
+		{exitFailed, "", "failed for a reason that may pass: run again, and it is resumed; or cancelled"},
 		{exitAuth, "auth", "authentication or authorization: key, registration, scopes"},
 		{exitServer, "server", "the server refused or lost the export"},
 		{exitQuality, "quality", "the data failed the job's quality policy"},
