@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,12 +18,15 @@ import (
 type Adoption struct {
 	StatusURL string // a secret (I6)
 	// KickedOff is when the export was asked for, as a person knows it. Without it
-	// no watermark moves: the time that servers tell may be that of the end (P28).
+	// the transaction time alone is believed only of an export that was seen to run
+	// after it: otherwise it may be that of the end (P28), and no watermark moves.
 	KickedOff time.Time
 	// Trust takes a person's word that the export was asked for as the job asks, for
 	// everything, where the server does not repeat the request. No watermark moves
 	// then (I2).
 	Trust bool
+
+	running time.Time // when the server said that the export runs; zero: it did not
 }
 
 // inspect checks the adoption and asks the server once how the export stands. What
@@ -36,8 +40,12 @@ func (r *Runner) inspect(ctx context.Context, a Adoption) (Adoption, error) {
 		return a, &Failure{Text: "the export cannot be taken over", Err: err, Kind: classUsage, Advice: "give the Content-Location that the kick-off was answered with, at the server of the job"}
 	}
 	a.StatusURL = status
-	if _, _, err = r.Bulk.Status(ctx, status); err != nil {
+	m, _, err := r.Bulk.Status(ctx, status)
+	if err != nil {
 		return a, fmt.Errorf("take over export: %w", err)
+	}
+	if m == nil {
+		a.running = r.now()
 	}
 	return a, nil
 }
@@ -70,7 +78,7 @@ func (a *Adoption) among(runs []ledger.Run) error {
 // is to publish is known when the server repeats the request.
 func (r *Runner) adopt(a *Adoption, run *ledger.Run, latest *sinks.Manifest) {
 	p := r.decide(ground{latest: latest}, Options{Full: true}, r.Job.Export.Types, r.now())
-	p.Adopted, p.Trusted = true, a.Trust
+	p.Adopted, p.Trusted, p.Running = true, a.Trust, a.running
 	p.Tracked, p.Leg = false, legData // who was in the group then is not known
 	run.Kind, run.Plan = string(p.Kind), p.encode()
 	run.StatusURL, run.KickoffDate = a.StatusURL, a.KickedOff
@@ -106,8 +114,8 @@ func (x *execution) recognize(ctx context.Context, m *export.Manifest) error {
 	x.plan.Since, x.plan.Earlier, x.plan.Latest = p.Since, p.Earlier, p.Latest
 	x.plan.Reason = "something else asked for the export"
 	x.plan.Shown, x.plan.Reported = said.Known, m.Request
-	if x.plan.Relists == 0 && (!said.Known || x.run.KickoffDate.IsZero()) {
-		x.keep(sinks.Warning{Code: "watermark-held", Count: 1, Text: "an adopted export of which the request or the time of the kick-off is not known moves no watermark"})
+	if x.plan.Relists == 0 && !x.dated(m.TransactionTime) {
+		x.keep(sinks.Warning{Code: "watermark-held", Count: 1, Text: "an adopted export of which nobody knows for certain what was asked for, or when, moves no watermark"})
 	}
 	return nil
 }
@@ -130,8 +138,17 @@ func (x *execution) disown(ctx context.Context, why, advice string) error {
 // can say what was asked for, or when (I2, P28).
 func (x *execution) mark() time.Time {
 	run, e := x.run, x.r.Job.Export
-	if x.plan.Adopted && (!x.plan.Shown || run.KickoffDate.IsZero()) {
+	if x.plan.Adopted && !x.dated(run.TransactionTime) {
 		return time.Time{}
 	}
 	return mark(run.TransactionTime, run.KickoffDate, run.Started, e.Until, x.r.Job.Policies.Overlap)
+}
+
+// dated reports whether it is certain what an adopted export was asked for, and when:
+// a person says so, or it was seen to run when its transaction time was over for longer
+// than clocks differ.
+func (x *execution) dated(transaction time.Time) bool {
+	overlap := cmp.Or(x.r.Job.Policies.Overlap, defaultOverlap)
+	return x.plan.Shown && (!x.run.KickoffDate.IsZero() ||
+		!transaction.IsZero() && transaction.Before(x.plan.Running.Add(-overlap)))
 }

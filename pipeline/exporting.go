@@ -41,6 +41,7 @@ func (x *execution) listExport(ctx context.Context) ([]ledger.Task, source, erro
 		x.obs.count(func(total *Progress) { total.Percent = max(p.Percent, 0) })
 		x.obs.event(Event{Kind: "poll", Text: p.Text})
 		x.logProgress(p)
+		x.plan.Running = x.r.now()
 		x.step("polled")
 	})
 	if err != nil {

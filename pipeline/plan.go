@@ -81,6 +81,8 @@ type plan struct {
 	Trusted  bool   `json:"trusted,omitempty"`
 	Shown    bool   `json:"shown,omitempty"`
 	Reported string `json:"reported,omitempty"`
+	// Running is when the export was last seen to run.
+	Running time.Time `json:"running,omitzero"`
 }
 
 func (p plan) encode() string {

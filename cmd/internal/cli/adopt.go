@@ -32,8 +32,9 @@ follow on the job's latest snapshot without a gap. Any other export is refused a
 left at the server. Where the server does not repeat the request, --trust-request
 takes your word for it.
 
-Watermarks move only when the server repeats the request and --kicked-off says when
-the export was asked for; otherwise the next run of the job asks again.
+Watermarks move only when the server repeats the request and it is certain when the
+export was asked for: --kicked-off says so, or the export was seen to run well after
+its transaction time. Otherwise the next run of the job asks again.
 
 From then on the export is the run's: it is deleted at the server when the snapshot is
 published, and 'flue run JOB' goes on with it after an interrupt.`,
