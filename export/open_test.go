@@ -294,6 +294,32 @@ func TestP35F8F43Expired(t *testing.T) {
 	})
 }
 
+// A token that is refused while a file is resumed: the same bytes of the same file are asked for
+// again with another one, and no more than that.
+func TestF8ResumedWithAnotherToken(t *testing.T) {
+	tail := ndjson[5:]
+	size := strconv.Itoa(len(ndjson))
+	f := answers(reply(401, ""), reply(206, tail, "Content-Range", "bytes 5-"+strconv.Itoa(len(ndjson)-1)+"/"+size, "Etag", `"v1"`))
+	x := file(base + "/f")
+	x.Token = true
+	b, err := clientOf(renewing{base: f}).Open(t.Context(), x, 5, `"v1"`)
+	if err != nil || b.Offset != 5 || read(t, b) != tail {
+		t.Fatalf("%v, %+v", err, b)
+	}
+	if f.count() != 2 {
+		t.Fatalf("%d requests, want 2", f.count())
+	}
+	for i, r := range f.seen {
+		if r.URL.String() != base+"/f" || r.Header.Get("Range") != "bytes=5-" || r.Header.Get("If-Range") != `"v1"` {
+			t.Errorf("request %d: %s %v", i, r.URL, r.Header)
+		}
+	}
+	// Refused again, it is a fault of the token and not of the file.
+	if _, err := clientOf(renewing{base: answers(reply(401, ""))}).Open(t.Context(), x, 5, `"v1"`); class(t, err) != "auth" {
+		t.Errorf("refused twice: %v", err)
+	}
+}
+
 func TestOpenIsRepeatedWithinBounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := answers(reply(503, "", "Retry-After", "3"), failure(io.ErrUnexpectedEOF), reply(429, ""), reply(200, ndjson))

@@ -203,6 +203,9 @@ func shapeHint(node ast.Node, want string) string {
 	}
 	switch node.(type) {
 	case *ast.SequenceNode, *ast.MappingNode, *ast.MappingValueNode:
+		if want == "key reference" { // a JWK is YAML as well
+			return "a JWK goes between single quotes, or indented below 'key: |'"
+		}
 		return "give it one value"
 	}
 	return ""

@@ -240,6 +240,7 @@ func TestParseRefuses(t *testing.T) {
 		{"wrong type, mapping", "    export:\n      types: [Patient]", "    export: [x]", `10:13: jobs.nightly.export: is a list, want a mapping`, "indented"},
 		{"wrong type, list for a value", "      path: data", "      path: [data]", `15:13: jobs.nightly.destination.path: is a list, want path`, "one value"},
 		{"size below the least", "    sinks:", "    policies: {memory: 1KB}\n    sinks:", `12:24: jobs.nightly.policies.memory: is smaller than 64MiB`, "default"},
+		{"a JWK as it is", "      type: none", "      type: smart\n      client_id: c\n      key: {\"kty\":\"EC\",\"d\":\"hunter2\"}", `8:12: servers.sandbox.auth.key: is a mapping, want key reference`, "key: |"},
 		{"colon in a value", "      path: data", "      path: a: b", `15:13: not YAML: mapping value is not allowed in this context`, "colon"},
 		{"variable in a flow mapping", "    destination:\n      path: data", "    destination: {path: ${DATA}}", `14:26: not YAML: `, "${NAME}"},
 		{"number as a name", "  nightly:", "  7:", `8:3: jobs: a key that is not plain text`, "quotes"},
