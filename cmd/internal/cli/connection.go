@@ -77,6 +77,12 @@ func (a *app) connect(f *config.File, s config.Server, scopes scopePlan, log *sl
 	return c, nil
 }
 
+// lastResort is how long the header of an answer is waited for by those who have no
+// patience of their own. It is longer than that of any who have: some servers prepare
+// an export before they answer the kick-off, and whoever gives up then does not know
+// whether it runs (F16).
+const lastResort = 15 * time.Minute
+
 // newTransport makes the transport of a server: TLS 1.2 or later (P10), the
 // proxy from the environment, bodies as they were sent.
 func newTransport(s config.Server) (*http.Transport, error) {
@@ -108,7 +114,7 @@ func newTransport(s config.Server) (*http.Transport, error) {
 		DialContext:           (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 		TLSClientConfig:       settings,
 		TLSHandshakeTimeout:   20 * time.Second,
-		ResponseHeaderTimeout: 5 * time.Minute,
+		ResponseHeaderTimeout: max(lastResort, 2*s.Limits.Stall),
 		ExpectContinueTimeout: time.Second,
 		IdleConnTimeout:       90 * time.Second,
 		MaxIdleConns:          2 * parallel,

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/flue-fhir/flue/export"
 	"github.com/flue-fhir/flue/pipeline/config"
 )
 
@@ -214,6 +215,20 @@ func TestP10TLS(t *testing.T) {
 		s.TLS = broken
 		if _, err := connect(s); classOf(err) != "usage" || hintOf(err) == "" {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// F16: a kick-off is waited for as long as package export has the patience (10
+// minutes), and any other answer as long as limits.stall says.
+func TestF16TransportIsMorePatientThanItsUsers(t *testing.T) {
+	for _, stall := range []time.Duration{0, time.Second, 20 * time.Minute} {
+		tr, err := newTransport(config.Server{Limits: config.Limits{Stall: stall}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := export.OneShot(tr).ResponseHeaderTimeout; got <= 10*time.Minute || got <= stall {
+			t.Errorf("with stall %v, the transport gives up after %v", stall, got)
 		}
 	}
 }
