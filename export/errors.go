@@ -85,6 +85,10 @@ func (e *AmbiguousError) Error() string {
 // Unwrap returns the transport's error.
 func (e *AmbiguousError) Unwrap() error { return e.Err }
 
+// Explained reports whether the server itself said what is wrong, and not that it
+// passes: another kick-off is likely to get the same answer.
+func (e *AmbiguousError) Explained() bool { return len(e.Issues) > 0 && !fhirhttp.Transient(e.Issues) }
+
 // Hint says what a person can do.
 func (e *AmbiguousError) Hint() string {
 	return "an export may be running at the server: with ambiguous_kickoff: repeat the next run starts another one"

@@ -20,32 +20,6 @@ import (
 	"github.com/flue-fhir/flue/sinks/parquet"
 )
 
-// F16: the intent is durable first, the doubtful kick-off is counted, and the
-// policy decides.
-func TestF16AmbiguousKickoff(t *testing.T) {
-	t.Run("repeat", func(t *testing.T) {
-		s := newExportServer(t)
-		s.population(1, 2, "Patient", "Observation")
-		s.drop = 1
-		w := newWorld(t, s)
-		m := w.run(t, Options{}).Manifest
-		w.publishedAll(t, s)
-		if m.Stats.Kickoffs != 2 || !warned(m, "kickoff-ambiguous") {
-			t.Errorf("%d kick-offs, warnings %v; want 2 and a warning", m.Stats.Kickoffs, m.Warnings)
-		}
-	})
-	t.Run("stop", func(t *testing.T) {
-		s := newExportServer(t)
-		s.drop = 1
-		w := newWorld(t, s)
-		w.Job.Policies.AmbiguousKickoff = "stop"
-		err := w.fails(t, Options{})
-		if classOf(err) != classServer || hintOf(err) == "" || s.kickoffs != 1 {
-			t.Errorf("%v of class %q with %d kick-offs", err, classOf(err), s.kickoffs)
-		}
-	})
-}
-
 // F15: a complete 429 or 503 lets another kick-off go out, anything else does
 // not.
 func TestF15BusyServer(t *testing.T) {

@@ -56,15 +56,17 @@ func (x *execution) kickOff(ctx context.Context) error {
 	}
 	began := x.r.now()
 	ambiguous := 0
+	var last error // of the kick-off before, in this try
 	for attempt := 1; ; attempt++ {
 		if !x.run.KickoffIntent.IsZero() {
-			if err := x.ambiguous(ctx); err != nil {
+			if err := x.ambiguous(ctx, last); err != nil {
 				return err
 			}
-			if ambiguous++; ambiguous > maxAmbiguous && x.plan.Leg != legData {
+			ambiguous++
+			if f := tooOften(ambiguous, last); f != nil && x.plan.Leg != legData {
 				return errUnable
-			} else if ambiguous > maxAmbiguous {
-				return &Failure{Text: "kick-off: its answer was lost too often", Advice: "check the network to the server and run the job again"}
+			} else if f != nil {
+				return f
 			}
 		}
 		err := x.update(ctx, func(r *ledger.Run) {
@@ -77,6 +79,7 @@ func (x *execution) kickOff(ctx context.Context) error {
 		x.step("kick-off intended")
 
 		k, err := x.send(ctx, request)
+		last = err
 		x.logKickoff(request, k, err)
 		if err == nil {
 			x.step("kick-off answered")
@@ -145,8 +148,27 @@ func (x *execution) withdraw(ctx context.Context, err error) error {
 	})
 }
 
-// ambiguous applies the job's policy to a kick-off whose answer never came.
-func (x *execution) ambiguous(ctx context.Context) error {
+// tooOften says why not to send another kick-off after so many whose answers were
+// lost or unclear, the last with the error; nil to send one. What the server explains
+// is asked once more, for a gateway may have said it (F16).
+func tooOften(ambiguous int, last error) error {
+	var a *export.AmbiguousError
+	switch {
+	case ambiguous > 1 && errors.As(last, &a) && a.Explained():
+		return &Failure{
+			Text:   "kick-off: the server fails at it each time",
+			Advice: "mend what it complains of, in the job or at the server; whether an export runs there all the same, nobody knows",
+			Kind:   classServer, Err: last,
+		}
+	case ambiguous > maxAmbiguous:
+		return &Failure{Text: "kick-off: its answer was lost too often", Advice: "check the network to the server and run the job again", Err: last}
+	}
+	return nil
+}
+
+// ambiguous applies the job's policy to a kick-off whose answer never came, or was
+// the error last, which may be nil.
+func (x *execution) ambiguous(ctx context.Context, last error) error {
 	err := x.update(ctx, func(r *ledger.Run) {
 		r.KickoffIntent = time.Time{}
 		r.Ambiguous++
@@ -156,12 +178,13 @@ func (x *execution) ambiguous(ctx context.Context) error {
 	}
 	if x.r.Job.Policies.AmbiguousKickoff == "stop" {
 		return &Failure{
-			Text:   "a kick-off was sent and its answer never came: an export may be running at the server",
+			Text:   "a kick-off was sent and its answer never came, or was unclear: an export may be running at the server",
+			Err:    last,
 			Advice: "look for it at the server and delete it, then run the job again; policies.ambiguous_kickoff: repeat does so unasked",
 			Kind:   classServer,
 		}
 	}
-	x.warn("kickoff-ambiguous", "a kick-off was sent and its answer never came; another one was sent", 1)
+	x.keep(sinks.Warning{Code: "kickoff-ambiguous", Text: "a kick-off was sent and its answer never came, or was unclear; another one was sent", Count: 1})
 	return nil
 }
 

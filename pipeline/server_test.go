@@ -36,6 +36,7 @@ type exportServer struct {
 	expire  map[int]int    // ordinal: answers 410 so many times
 	cut     map[string]int // file name: break the body so many times, after half of it
 	refuse  []int          // statuses that the next kick-offs answer
+	words   string         // and the body of these answers
 	drop    int            // kick-offs whose answer is lost on the way
 	lose    int            // exports that are lost when asked for their status
 	block   chan struct{}  // files wait for it
@@ -166,6 +167,7 @@ func (s *exportServer) kickOff(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Retry-After", "1")
 		}
 		w.WriteHeader(status)
+		fmt.Fprint(w, s.words)
 		return
 	}
 	s.kickoffs++
