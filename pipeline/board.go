@@ -57,7 +57,7 @@ func (b *board) landed(t ledger.Task, p *spool.Part) (ready []string, err error)
 	}
 	b.waiting[t.Type]--
 	for _, typ := range info.Types {
-		if !plausibleType(typ.Type) {
+		if !spool.PlausibleType(typ.Type) {
 			return nil, bug("a part has lines of a type that is no name")
 		}
 		b.seen[typ.Type] = true

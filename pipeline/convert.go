@@ -92,7 +92,7 @@ func (c *converter) all() []string {
 			types = slices.AppendSeq(types, maps.Keys(schemas))
 		}
 	}
-	types = slices.DeleteFunc(types, func(t string) bool { return !plausibleType(t) })
+	types = slices.DeleteFunc(types, func(t string) bool { return !spool.PlausibleType(t) })
 	slices.Sort(types)
 	return slices.Compact(types)
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/flue-fhir/flue/export"
 	"github.com/flue-fhir/flue/pipeline/ledger"
+	"github.com/flue-fhir/flue/pipeline/spool"
 )
 
 // The kinds of tasks: the lists of a manifest, the partitions of a search, and
@@ -37,7 +38,7 @@ func listFiles(m *export.Manifest, generation int) (tasks []ledger.Task, files m
 	}{{kindOutput, m.Output}, {kindError, m.Error}, {kindDeleted, m.Deleted}} {
 		for i, f := range list.files {
 			typ := f.Type
-			if !plausibleType(typ) {
+			if !spool.PlausibleType(typ) {
 				typ = "" // its lines say what they are (F29, F32)
 			}
 			t := ledger.Task{
@@ -49,20 +50,6 @@ func listFiles(m *export.Manifest, generation int) (tasks []ledger.Task, files m
 		}
 	}
 	return tasks, files
-}
-
-// plausibleType reports whether the name may be that of a resource type: it
-// becomes the name of a folder.
-func plausibleType(name string) bool {
-	if name == "" || len(name) > 64 || name[0] < 'A' || name[0] > 'Z' {
-		return false
-	}
-	for i := range len(name) {
-		if c := name[i] | 0x20; c < 'a' || c > 'z' {
-			return false
-		}
-	}
-	return true
 }
 
 // pathOf is the path of a URL without query and fragment (I6).

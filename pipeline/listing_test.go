@@ -111,17 +111,6 @@ func TestI6ListFilesKeepsNoSecret(t *testing.T) {
 	}
 }
 
-func TestPlausibleType(t *testing.T) {
-	for name, want := range map[string]bool{
-		"Patient": true, "X": true, "": false, "patient": false, "Pa/tient": false, "P..": false, "Pat\x00": false, "P1": false,
-		strings.Repeat("A", 65): false, "Ü": false,
-	} {
-		if got := plausibleType(name); got != want {
-			t.Errorf("plausibleType(%q) = %v, want %v", name, got, want)
-		}
-	}
-}
-
 func TestBiggestFirst(t *testing.T) {
 	tasks := []ledger.Task{
 		{Key: "1", Kind: kindDeleted, Type: "Bundle", Count: 1e9},
@@ -137,5 +126,22 @@ func TestBiggestFirst(t *testing.T) {
 	}
 	if got != "635421" {
 		t.Errorf("order %s, want 635421: errors, the types together by size, deletions", got)
+	}
+}
+
+// F29, I3: a type that nobody knows is published as it is, also where its name has a
+// digit.
+func TestF29UnknownTypeWithADigit(t *testing.T) {
+	s := newExportServer(t)
+	s.population(1, 2, "Patient", "Observation")
+	s.output[0].lines = append(s.output[0].lines, `{"resourceType":"Foo2","id":"1"}`)
+	s.output = append(s.output, exportFile{typ: "Foo3", name: "Foo3.ndjson", lines: []string{`{"resourceType":"Foo3","id":"1"}`}})
+	w := newWorld(t, s)
+	m := w.run(t, Options{}).Manifest
+	w.publishedAll(t, s)
+	for _, typ := range []string{"Foo2", "Foo3"} {
+		if c := countOf(t, m, typ); c.Published != 1 {
+			t.Errorf("%+v", c)
+		}
 	}
 }

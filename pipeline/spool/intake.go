@@ -203,7 +203,7 @@ func (in *intake) take(walker *fhirjson.Walker, line []byte, r *record) {
 		r.kind = headerLine
 		in.info.Headers++
 		return
-	case !l.Known && !plausibleType(l.Type):
+	case !l.Known && !PlausibleType(l.Type):
 		in.quarantine(r, 0, "resourceType is no name of a type")
 		return
 	}
@@ -296,10 +296,10 @@ func (t *typeStat) span() UpdatedSpan {
 	return UpdatedSpan{First: time.UnixMicro(t.first).UTC(), Last: time.UnixMicro(t.last).UTC()}
 }
 
-// plausibleType reports whether an unknown resourceType may be the name of a
-// type, and with that of a folder (F32).
-func plausibleType(typ string) bool {
-	if len(typ) > 64 || typ[0] < 'A' || typ[0] > 'Z' {
+// PlausibleType reports whether a name may be that of a resource type, known or not,
+// and with that of a folder (F29, F32). The lines of a part have no other types.
+func PlausibleType(typ string) bool {
+	if typ == "" || len(typ) > 64 || typ[0] < 'A' || typ[0] > 'Z' {
 		return false
 	}
 	for i := 1; i < len(typ); i++ {

@@ -174,3 +174,14 @@ func TestParseUpdated(t *testing.T) {
 		}
 	}
 }
+
+func TestF32PlausibleType(t *testing.T) {
+	for name, want := range map[string]bool{
+		"Patient": true, "X": true, "": false, "patient": false, "Pa/tient": false, "P..": false, "Pat\x00": false, "P1": true, "1P": false,
+		strings.Repeat("A", 65): false, "Ü": false,
+	} {
+		if got := PlausibleType(name); got != want {
+			t.Errorf("PlausibleType(%q) = %v, want %v", name, got, want)
+		}
+	}
+}
