@@ -12,7 +12,7 @@ func exportObject() object[Export] {
 	return object[Export]{
 		fields: []field[Export]{
 			byDefault(
-				at("mode", "bulk: the server's $export. search: paged searches, for servers without it.", choice("bulk", "search"), func(e *Export) *string { return &e.Mode }),
+				at("mode", "bulk: the server's $export. search: paged searches, for servers without it; of a type that can belong to a patient, they find only what does: no Observation of a Device.", choice("bulk", "search"), func(e *Export) *string { return &e.Mode }),
 				func(e *Export) *string { return &e.Mode }, "bulk"),
 			at("level", "bulk: all data (system), all patients (patient) or the members of a group.", choice("system", "patient", "group"), func(e *Export) *string { return &e.Level }).or("group when a group is given, else system"),
 			at("group", "bulk: id of the Group to export.", identifier("id", false, matching(idForm, "is not an id", "letters, digits, -, . and _")), func(e *Export) *string { return &e.Group }),
