@@ -171,6 +171,21 @@ func TestContained(t *testing.T) {
 	}
 }
 
+// TestResourcesInside: entries of Bundles and parameters that are resources are
+// kept as the text that they came as.
+func TestResourcesInside(t *testing.T) {
+	out, dst := rows(t, "Bundle",
+		`{"resourceType":"Bundle","type":"batch","entry":[{"fullUrl":"u","resource":{"resourceType":"Patient", "id":"p","x":[{}]},"response":{"status":"200","outcome":{"resourceType":"OperationOutcome"}}},{"fullUrl":"v"}]}`)
+	const bundle = "parquet/Bundle/part-00000.parquet"
+	wantColumn(t, dst, bundle, "entry.resource", `{"resourceType":"Patient", "id":"p","x":[{}]}`, "NULL")
+	wantColumn(t, dst, bundle, "entry.response.outcome", `{"resourceType":"OperationOutcome"}`, "NULL")
+	if want := (sinks.Losses{Contained: 2}); out.Losses != want {
+		t.Errorf("losses: got %+v, want %+v", out.Losses, want)
+	}
+	_, dst = rows(t, "Parameters", `{"resourceType":"Parameters","parameter":[{"name":"a","part":[{"name":"b","resource":{"resourceType":"Group","n":1.50}}]}]}`)
+	wantColumn(t, dst, "parquet/Parameters/part-00000.parquet", "parameter.part.resource", `{"resourceType":"Group","n":1.50}`)
+}
+
 // TestUnmapped: what no column can reproduce stands in __unmapped and rebuilds.
 func TestUnmapped(t *testing.T) {
 	out, dst := rows(t, "Observation",

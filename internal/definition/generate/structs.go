@@ -59,6 +59,11 @@ func compileStructs(profiles []profile) (structures, error) {
 				c.elements[e.Path[:dot]] = append(c.elements[e.Path[:dot]], e)
 			}
 		}
+		if p.Kind == "resource" {
+			// A resource that is an element keeps its own resourceType. The package
+			// says OperationOutcome where R4 says Resource.
+			c.kinds[p.Name] = definition.Resource
+		}
 		if p.Kind == "resource" && !p.Abstract && p.Name != subscriptionStatus {
 			out.resources = append(out.resources, p.Name)
 		}
@@ -132,8 +137,6 @@ func (c *compiler) field(s *structure, e element) error {
 			g.name = base + strings.ToUpper(g.typ[:1]) + g.typ[1:]
 		}
 		switch kind := c.kinds[g.typ]; {
-		case g.typ == "Resource":
-			g.kind = definition.Resource
 		case kind != 0:
 			g.kind = kind
 		case g.typ == "BackboneElement" || g.typ == "Element":
