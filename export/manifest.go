@@ -108,7 +108,7 @@ func (c *Client) manifest(ctx context.Context, first *wireManifest, from *url.UR
 }
 
 // linked fetches a manifest that another one names as next. While it is not
-// ready (202), it is asked again.
+// ready (202), it is asked again, unless once is set: then it may be partial.
 func (c *Client) linked(ctx context.Context, u *url.URL, once bool) (wire *wireManifest, at *url.URL, err error) {
 	req := c.requests(c.HTTP)
 	for n := 0; ; n++ {
@@ -117,7 +117,8 @@ func (c *Client) linked(ctx context.Context, u *url.URL, once bool) (wire *wireM
 			Op: "manifest", URL: u, Accept: "application/json", Once: once, NotFound: 2,
 			Handle: func(resp *http.Response) error {
 				after = resp.Header.Get("Retry-After")
-				pending = resp.StatusCode == http.StatusAccepted
+				// What a partial manifest links to may be partial as well.
+				pending = resp.StatusCode == http.StatusAccepted && !once
 				body, err := fhirhttp.ReadAll("manifest", resp, maxManifest)
 				if err != nil || pending {
 					return err
@@ -132,9 +133,6 @@ func (c *Client) linked(ctx context.Context, u *url.URL, once bool) (wire *wireM
 		})
 		if err != nil || !pending {
 			return wire, at, err
-		}
-		if once {
-			return nil, nil, &ProtocolError{Op: "manifest", Reason: "a linked manifest is not ready"}
 		}
 		wait := req.Wait(n, after)
 		req.Retrying("manifest", "202", wait)

@@ -259,6 +259,32 @@ func TestPartialManifests(t *testing.T) {
 	})
 }
 
+// A manifest that a partial one links to may be answered with 202 as well: more
+// files will follow it. The complete list waits for it.
+func TestPartialManifestLinked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		polls, pages := 0, 0
+		f := &fake{do: func(_ int, r *http.Request) (*http.Response, error) {
+			if r.URL.Path == "/m/2" {
+				if pages++; pages < 4 {
+					return reply(202, manifest(`,"output":[{"type":"Patient","url":"/f/2"}]`)).response()
+				}
+				return reply(200, manifest(`,"output":[{"type":"Patient","url":"/f/2"},{"type":"Patient","url":"/f/3"}]`)).response()
+			}
+			body := manifest(`,"output":[{"type":"Patient","url":"/f/1"}],"link":[{"relation":"next","url":"/m/2"}]`)
+			if polls++; polls == 1 {
+				return reply(202, body).response()
+			}
+			return reply(200, body).response()
+		}}
+		partial := 0
+		m, err := clientOf(f).Poll(t.Context(), statusURL, func(p Progress) { partial = len(p.Partial.Output) })
+		if err != nil || partial != 2 || len(m.Output) != 3 {
+			t.Errorf("%v, %d files of the partial manifest, want 2; %+v", err, partial, m)
+		}
+	})
+}
+
 func TestP35RefreshKeepsOrdinals(t *testing.T) {
 	sign := 0
 	f := &fake{do: func(int, *http.Request) (*http.Response, error) {

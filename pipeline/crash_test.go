@@ -194,6 +194,11 @@ func TestI5AnySequenceOfKills(t *testing.T) {
 			s.expire[0] = 1
 		}
 		w := newWorld(t, s)
+		if rapid.Bool().Draw(rt, "partial manifests") {
+			w.Job.Export.AllowPartialManifests = true
+			s.partial = []int{rapid.IntRange(0, 2).Draw(rt, "early"), rapid.IntRange(0, len(s.output)).Draw(rt, "more")}
+			s.reorder = rapid.Bool().Draw(rt, "reorder")
+		}
 		doubtful := 0
 		for i := range rapid.IntRange(1, 4).Draw(rt, "kills") {
 			said, killed := w.process(rt, rapid.IntRange(1, 40).Draw(rt, fmt.Sprint("step", i)))

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/flue-fhir/flue/export"
 	"github.com/flue-fhir/flue/pipeline/ledger"
@@ -37,16 +38,30 @@ func (x *execution) listExport(ctx context.Context) ([]ledger.Task, source, erro
 	if err := x.enter(ctx, Exporting, nil); err != nil {
 		return nil, nil, err
 	}
+	ectx, stop := context.WithCancel(ctx)
+	defer stop()
+	e, err := x.newEarly(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
 	m, err := x.bulk.Poll(ctx, x.run.StatusURL, func(p export.Progress) {
 		x.obs.count(func(total *Progress) { total.Percent = max(p.Percent, 0) })
 		x.obs.event(Event{Kind: "poll", Text: p.Text})
 		x.logProgress(p)
 		x.plan.Running = x.r.now()
+		e.offer(ectx, p.Partial)
 		x.step("polled")
 	})
 	if err != nil {
+		stop()
+	}
+	taken, eerr := e.end()
+	if err != nil {
 		x.log("status_error", logError(err))
 		return nil, nil, fmt.Errorf("wait for export: %w", err)
+	}
+	if eerr != nil {
+		return nil, nil, eerr
 	}
 	x.logManifest(m)
 	if x.plan.Adopted {
@@ -61,12 +76,15 @@ func (x *execution) listExport(ctx context.Context) ([]ledger.Task, source, erro
 		x.keep(sinks.Warning{Code: "manifest", Text: text, Count: 1})
 	}
 	x.plan.OpenFiles = !m.RequiresAccessToken
-	fresh, files := listFiles(m, x.plan.Generation)
+	generation := x.plan.Generation
+	fresh, files := x.complete(m, taken)
 	var tasks []ledger.Task // those of the legs that are over stay
 	if x.plan.Past > 0 {
-		if tasks, err = x.r.Ledger.Tasks(ctx, x.id); err != nil {
+		all, err := x.r.Ledger.Tasks(ctx, x.id)
+		if err != nil {
 			return nil, nil, err
 		}
+		tasks = slices.DeleteFunc(all, func(t ledger.Task) bool { return generationOf(t.Key) >= generation })
 	}
 	tasks = append(tasks, x.plan.Leg.kinds(fresh)...)
 	if n := len(x.plan.Exports); n > 0 {
@@ -83,6 +101,11 @@ func (x *execution) listExport(ctx context.Context) ([]ledger.Task, source, erro
 		return nil, nil, err
 	}
 	x.run = run
+	if x.plan.Generation != generation && x.plan.Past == 0 {
+		if err := x.spool.Clear(); err != nil {
+			return nil, nil, err
+		}
+	}
 	x.obs.enter(Landing)
 	x.step("state landing")
 	return tasks, x.newBulkSource(tasks, files), nil

@@ -160,6 +160,14 @@ func (l *links) get(key string) (export.File, int, bool) {
 	return f, l.round, ok
 }
 
+// set takes fresh links.
+func (l *links) set(files map[string]export.File) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.files = files
+	l.round++
+}
+
 // renew fetches fresh links, once for all who found those of the round expired.
 func (l *links) renew(ctx context.Context, round int) error {
 	_, err, _ := l.one.Do("", func() (any, error) {
@@ -173,10 +181,7 @@ func (l *links) renew(ctx context.Context, round int) error {
 		if err != nil {
 			return nil, err
 		}
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.files = files
-		l.round++
+		l.set(files)
 		return nil, nil
 	})
 	return err

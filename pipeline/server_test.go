@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -50,6 +51,15 @@ type exportServer struct {
 	// binaries are contents by id, as text/plain; binaryDown answers 503 for them.
 	binaries   map[string]string
 	binaryDown bool
+
+	// partial is how many files the manifest has that each answer 202 brings, the
+	// last one from then on; nil for none. Those behind output are withdrawn, which
+	// the complete manifest has not. reorder lists them from the end, and hold goes on
+	// answering 202 while fewer files were asked for.
+	partial   []int
+	withdrawn []exportFile
+	reorder   bool
+	hold      int
 
 	kickoffs  int // accepted
 	asked     []url.Values
@@ -193,10 +203,18 @@ func (s *exportServer) status(w http.ResponseWriter, number string) {
 		return
 	}
 	s.known[n]++
-	if polls < s.polls {
+	status, output := http.StatusOK, s.output
+	if polls < s.polls || len(s.opened) < s.hold {
 		w.Header().Set("X-Progress", "50% done")
-		w.WriteHeader(http.StatusAccepted)
-		return
+		if s.partial == nil {
+			w.WriteHeader(http.StatusAccepted)
+			return
+		}
+		status, output = http.StatusAccepted, append(slices.Clone(s.output), s.withdrawn...)
+		if s.reorder {
+			slices.Reverse(output)
+		}
+		output = output[:s.partial[min(polls, len(s.partial)-1)]]
 	}
 	s.manifests++
 	type entry struct {
@@ -242,11 +260,12 @@ func (s *exportServer) status(w http.ResponseWriter, number string) {
 	manifest := map[string]any{
 		"outputOrganizedBy": s.organized,
 		"transactionTime":   s.tx.Format(time.RFC3339), "request": s.URL + "/fhir/" + cmp.Or(s.says, "$export"), "requiresAccessToken": true,
-		"output": list(s.output), "error": list(s.errors), "deleted": list(s.deleted),
+		"output": list(output), "error": list(s.errors), "deleted": list(s.deleted),
 	}
 	if s.unlisted {
 		delete(manifest, "output")
 	}
+	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(manifest)
 }
 
@@ -257,7 +276,7 @@ func (s *exportServer) file(w http.ResponseWriter, r *http.Request, name string)
 		w.WriteHeader(http.StatusInternalServerError)
 		return
 	}
-	for i, f := range append(append(append([]exportFile{}, s.output...), s.errors...), s.deleted...) {
+	for i, f := range slices.Concat(s.output, s.errors, s.deleted, s.withdrawn) {
 		if f.name != name {
 			continue
 		}

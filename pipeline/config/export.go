@@ -25,7 +25,7 @@ func exportObject() object[Export] {
 			at("patients", "Ids of the patients to export; file:PATH stands for a file with one id a line.", list(patientID()), func(e *Export) *[]string { return &e.Patients }).or("all"),
 			at("include_associated_data", "bulk: sets of associated data, such as LatestProvenanceResources.", list(text("text", "", nil)), func(e *Export) *[]string { return &e.IncludeAssociatedData }),
 			at("organize_output_by", "bulk: resource type that the server shall organize its files by.", resourceType(), func(e *Export) *string { return &e.OrganizeOutputBy }),
-			at("allow_partial_manifests", "bulk: let the server hand out files before the export is complete.", boolean(), func(e *Export) *bool { return &e.AllowPartialManifests }).or("false"),
+			at("allow_partial_manifests", "bulk: let the server hand out files before the export is complete; they land while it still works.", boolean(), func(e *Export) *bool { return &e.AllowPartialManifests }).or("false"),
 			at("output_format", "bulk: the _outputFormat parameter.", choice("application/fhir+ndjson", "application/ndjson", "ndjson"), func(e *Export) *string { return &e.OutputFormat }).or("not sent"),
 			at("extra", "bulk: further parameters of the kick-off by name.", dictionary("text by name", validExtra, identifier("text", false, nil)), func(e *Export) *map[string]string { return &e.Extra }),
 			at("post", "bulk: kick off with POST.", boolean(), func(e *Export) *bool { return &e.Post }).or("only where a parameter needs it"),

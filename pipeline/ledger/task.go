@@ -31,6 +31,20 @@ func (l *Ledger) List(ctx context.Context, run string, tasks []Task, f func(*Run
 	return l.setTasks(ctx, run, tasks, true, f)
 }
 
+// Extend adds pending tasks to those of a run that is not Listed: files that the
+// server lists before its export is complete. None of them may be there already.
+// List replaces them all.
+func (l *Ledger) Extend(ctx context.Context, run string, tasks []Task) error {
+	if len(tasks) == 0 {
+		return nil
+	}
+	err := l.tx(ctx, func(tx *sql.Tx) error { return insertTasks(ctx, tx, run, tasks) })
+	if err != nil {
+		return fmt.Errorf("record early tasks: %w", err)
+	}
+	return nil
+}
+
 // Unlist drops the tasks of the run and their conversions, because they are of
 // an export that is no more. In the same transaction it applies f to the run,
 // which is then no longer Listed.

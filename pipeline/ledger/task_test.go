@@ -24,6 +24,50 @@ func listed(t testing.TB, l *Ledger, n int) Run {
 	return r
 }
 
+// Tasks of partial manifests come one after the other and survive the process;
+// the complete list replaces them.
+func TestExtend(t *testing.T) {
+	ctx := t.Context()
+	dir := t.TempDir()
+	l := open(t, dir)
+	r := begin(t, l, "j")
+	task := func(n int) Task {
+		return Task{Key: fmt.Sprintf("output/%05d", n), Kind: "output", Ordinal: n, Count: -1, Path: "/f"}
+	}
+	if err := l.Extend(ctx, r.ID, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Extend(ctx, r.ID, []Task{task(0), task(1)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Note(ctx, r.ID, Note{Key: task(1).Key, State: TaskLanding, Attempt: true}); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Extend(ctx, r.ID, []Task{task(2)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Extend(ctx, r.ID, []Task{task(3), task(2)}); err == nil {
+		t.Error("a task was added twice")
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l = open(t, dir)
+	got, err := l.Tasks(ctx, r.ID)
+	if err != nil || len(got) != 3 || got[1].State != TaskLanding || got[2].State != TaskPending {
+		t.Errorf("tasks %+v, %v", got, err)
+	}
+	if run, err := l.Run(ctx, r.ID); err != nil || run.Listed {
+		t.Errorf("the run is listed %v (%v)", run.Listed, err)
+	}
+	if _, err := l.List(ctx, r.ID, []Task{task(0)}, func(*Run) {}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := l.Tasks(ctx, r.ID); err != nil || len(got) != 1 || got[0].State != TaskPending {
+		t.Errorf("tasks %+v, %v after List", got, err)
+	}
+}
+
 func TestTasks(t *testing.T) {
 	ctx := t.Context()
 	l := open(t, t.TempDir())
