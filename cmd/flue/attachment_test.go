@@ -88,6 +88,47 @@ func TestI5KillWhileAttachmentsCome(t *testing.T) {
 	}
 }
 
+// F7, F8, F15, F33: whatever goes wrong once with an attachment, in the end it is
+// there.
+func TestAttachmentsThroughFaults(t *testing.T) {
+	for name, fault := range map[string]string{
+		"429":       `{"kind":"status","status":429,"header":{"Retry-After":["0"]}}`,
+		"503":       `{"kind":"status","status":503}`,
+		"reset":     `{"kind":"reset"}`,
+		"truncated": `{"kind":"truncate","at":20}`,
+		"short":     `{"kind":"short","at":20}`,
+		"corrupt":   `{"kind":"corrupt","at":20}`,
+		"revoked":   "",
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, "bulk", "--export-duration", "10ms", "--latency", "2ms")
+			s.write("jobs.yaml", fmt.Sprintf(attachedJobs, s.base))
+			if fault != "" {
+				s.post("faults", `[{"path":"read","skip":3,"times":1,"fault":`+fault+`},{"path":"read","skip":20,"times":1,"fault":`+fault+`}]`)
+			}
+			code, log := s.run(func(e event, _ *os.Process) {
+				if e.Kind == "attachments" && fault == "" {
+					s.admin("revoke")
+				}
+			})
+			if code != 0 {
+				t.Fatalf("exit %d\n%s", code, log)
+			}
+			m := s.complete()
+			truth := len(s.truth()["DocumentReference"])
+			if a := m.Attachments; a.Found != int64(truth) || a.Fetched != a.Found {
+				t.Errorf("%+v of %d documents", a, truth)
+			}
+			if n := s.requests("read"); fault != "" && n != truth+2 {
+				t.Errorf("%d requests for %d contents and two faults", n, truth)
+			}
+			if fault == "" && m.Stats.Tokens < 2 {
+				t.Errorf("%d tokens", m.Stats.Tokens)
+			}
+		})
+	}
+}
+
 // requests counts the requests of a pattern that the sandbox answered.
 func (s *site) requests(pattern string) (n int) {
 	data, err := os.ReadFile(filepath.Join(s.dir, "requests.log"))
@@ -98,15 +139,18 @@ func (s *site) requests(pattern string) (n int) {
 }
 
 // put makes a resource one of the sandbox's.
-func (s *site) put(resource string) {
+func (s *site) put(resource string) { s.post("put", resource) }
+
+// post asks the sandbox to do something with a body.
+func (s *site) post(action, body string) {
 	s.t.Helper()
-	resp, err := http.Post(strings.TrimSuffix(s.base, "/fhir")+"/_sandbox/put", "application/fhir+json", strings.NewReader(resource))
+	resp, err := http.Post(strings.TrimSuffix(s.base, "/fhir")+"/_sandbox/"+action, "application/json", strings.NewReader(body))
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	_ = resp.Body.Close()
 	if resp.StatusCode/100 != 2 {
-		s.t.Fatalf("put: %s", resp.Status)
+		s.t.Fatalf("%s: %s", action, resp.Status)
 	}
 }
 

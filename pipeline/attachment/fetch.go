@@ -86,6 +86,9 @@ type fault struct {
 
 func (f *fault) Error() string { return "attachment not taken: " + f.code }
 
+// mismatch reports whether the content is another one than the resource says.
+func (f *fault) mismatch() bool { return f.code == "size-mismatch" || f.code == "hash-mismatch" }
+
 // fetch fetches one attachment. The error is the local disk's, the snapshot's or
 // the context's: whatever else goes wrong is in the result.
 func (f *Fetcher) fetch(ctx context.Context, a Found) (result, error) {
@@ -152,7 +155,8 @@ func (f *Fetcher) note(origin string, failed bool) {
 	}
 }
 
-// bring fetches a content, again where its body broke, and stages it.
+// bring fetches a content, again where its body broke and once where it is not what
+// the resource says, and stages it.
 func (f *Fetcher) bring(ctx context.Context, a Found) (row sinks.Attachment, err error) {
 	sent, err := f.Scratch()
 	if err != nil {
@@ -162,10 +166,15 @@ func (f *Fetcher) bring(ctx context.Context, a Found) (row sinks.Attachment, err
 	for attempt := 0; ; attempt++ {
 		row, err = f.attempt(ctx, a, sent)
 		var broken *brokenError
-		if !errors.As(err, &broken) || ctx.Err() != nil {
+		var bad *fault
+		switch {
+		case ctx.Err() != nil:
 			return row, err
-		}
-		if attempt >= f.Retries {
+		case errors.As(err, &bad) && bad.mismatch() && attempt == 0:
+			// It may have been spoilt on its way.
+		case !errors.As(err, &broken):
+			return row, err
+		case attempt >= f.Retries:
 			return row, &export.AttachmentError{Code: "network", Passing: true, Err: err}
 		}
 		if err := f.Wait(ctx, attempt+1); err != nil {

@@ -71,9 +71,9 @@ func TestP34Fetch(t *testing.T) {
 		{name: "FHIR document in XML", page: &page{body: "<Bundle/>", mediaType: "application/fhir+xml"}, contentType: "application/fhir+xml", status: sinks.Fetched, typ: "application/fhir+xml", want: "<Bundle/>", asked: 1},
 		{name: "login page", page: &page{body: "<html>", mediaType: "text/html"}, contentType: "application/pdf", status: sinks.Failed, code: "page", asked: 1},
 		{name: "web page", page: &page{body: "<html>", mediaType: "text/html"}, contentType: "text/html", status: sinks.Fetched, typ: "text/html", want: "<html>", asked: 1},
-		{name: "another size", page: &page{body: hello}, contentType: "text/plain", size: 6, status: sinks.Failed, code: "size-mismatch", asked: 1},
-		{name: "another hash", page: &page{body: "jello"}, contentType: "text/plain", size: 5, hash: hash, status: sinks.Failed, code: "hash-mismatch", asked: 1},
-		{name: "another hash in a Binary", page: &page{body: binary("jello"), mediaType: "application/fhir+json"}, contentType: "text/plain", hash: hash, status: sinks.Failed, code: "hash-mismatch", asked: 1},
+		{name: "another size", page: &page{body: hello}, contentType: "text/plain", size: 6, status: sinks.Failed, code: "size-mismatch", asked: 2},
+		{name: "another hash", page: &page{body: "jello"}, contentType: "text/plain", size: 5, hash: hash, status: sinks.Failed, code: "hash-mismatch", asked: 2},
+		{name: "another hash in a Binary", page: &page{body: binary("jello"), mediaType: "application/fhir+json"}, contentType: "text/plain", hash: hash, status: sinks.Failed, code: "hash-mismatch", asked: 2},
 		{name: "type not wanted", page: &page{body: hello}, contentType: "image/png", mime: []string{"text/*"}, status: sinks.Filtered, code: "mime"},
 		{name: "type not wanted, by the server", page: &page{body: hello, mediaType: "image/png"}, mime: []string{"text/*"}, status: sinks.Filtered, code: "mime", asked: 1},
 		{name: "type not wanted, in the Binary", page: &page{body: binary(hello), mediaType: "application/fhir+json"}, mime: []string{"image/*"}, status: sinks.Filtered, code: "mime", asked: 1},
@@ -121,6 +121,21 @@ func TestP34Fetch(t *testing.T) {
 		if row.ContentType != test.typ || row.Size != int64(len(test.want)) || row.SHA256 != sumOf(test.want) || p.staged["attachments/"+row.SHA256] != test.want {
 			t.Errorf("%s: %+v", test.name, row)
 		}
+	}
+}
+
+// A content that was spoilt on its way is asked for again, once.
+func TestSpoiltContent(t *testing.T) {
+	server := &fakeServer{pages: map[string]*page{"Binary/1": {body: "jello"}}}
+	p := newPlace(t)
+	f := p.fetcher(server)
+	f.Wait = func(context.Context, int) error {
+		server.pages["Binary/1"].body = "hello"
+		return nil
+	}
+	res, err := f.fetch(t.Context(), Found{Row: sinks.Attachment{ContentType: "text/plain"}, URL: "Binary/1", Hash: "qvTGHdzF6KLavt4PO0gs2a6pQ00="})
+	if err != nil || res.row.SHA256 != sumOf("hello") || server.requests("Binary/1") != 2 || len(p.staged) != 1 {
+		t.Errorf("%+v, %v after %d requests, %v", res.row, err, server.requests("Binary/1"), p.staged)
 	}
 }
 
