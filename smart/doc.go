@@ -29,7 +29,7 @@
 // may live in a KMS or an HSM. [Key.PublicJWK] and [Keys.JWKS] are what is
 // registered: those types have no field for a private member. A
 // [JWKSHandler] serves the set for registration by URL. [Keys.Rotate] replaces
-// a key without a gap. A [KeyFile] is read again when it changes, so that a
+// a key without a gap, and [Keys.Hurry] ends that early. A [KeyFile] is read again when it changes, so that a
 // running program signs with the successor.
 //
 // # Tokens

@@ -112,7 +112,7 @@ func (e *Error) network(err error) *Error {
 	case errors.As(err, &refusal):
 		e.kind = lasting
 	case errors.Is(err, context.DeadlineExceeded), timedOut(err):
-		e.silent = true
+		e.silent, e.Err = true, fmt.Errorf("no answer in time: %w", err)
 		e.hint = "The server did not answer in time. Check that this machine may reach it (proxy, firewall), and run again."
 	default:
 		e.hint = "Check host name, proxy and firewall, and run again."
