@@ -215,3 +215,24 @@ func TestSettle(t *testing.T) {
 		}
 	}
 }
+
+// In a run of several exports, what the data's hands out early lands beside what
+// the others brought, also where the complete list contradicts it.
+func TestPartialManifestsBesideNewcomers(t *testing.T) {
+	for _, fresh := range []bool{false, true} {
+		s := newGroupServer(t, "a", "b")
+		s.early, s.fresh = true, fresh
+		w := newGroupWorld(t, s)
+		w.Job.Export.AllowPartialManifests = true
+		w.run(t, Options{})
+		wantEqual(t, "first lines", s.of("a", "b"), w.lines(t, "ndjson"))
+		s.later()
+		m := w.run(t, Options{}).Manifest
+		wantEqual(t, "lines", s.changed(), w.lines(t, "ndjson"))
+		wantEqual(t, "exports", []string{"members", "newcomers", "changes"}, exportsOf(m))
+		if got := warned(m, "manifest-changed"); got != fresh {
+			t.Errorf("the manifest changed: %v, want %v", got, fresh)
+		}
+		w.clean(t)
+	}
+}

@@ -36,6 +36,10 @@ type groupServer struct {
 	broken  bool           // the list of members has a line that is none
 	expire  map[string]int // files that answer 410, by the purpose of their export
 
+	// early hands out one file of each export before that is complete.
+	early  bool
+	handed map[int]bool
+
 	asked     []asking
 	times     map[int]time.Time
 	exports   map[int]map[string][]string // lines by type, of those that were not deleted
@@ -74,7 +78,7 @@ func (a asking) purpose() string {
 var groupDay = time.Date(2025, 5, 1, 12, 0, 0, 0, time.UTC)
 
 func newGroupServer(t testing.TB, members ...string) *groupServer {
-	s := &groupServer{now: groupDay, exports: map[int]map[string][]string{}, times: map[int]time.Time{}}
+	s := &groupServer{now: groupDay, handed: map[int]bool{}, exports: map[int]map[string][]string{}, times: map[int]time.Time{}}
 	for _, id := range []string{"a", "b", "c", "d"} {
 		for i := range 3 {
 			s.data = append(s.data, held{id, "Observation", fmt.Sprintf("%s-%d", id, i), groupDay.AddDate(0, -1, i)})
@@ -224,6 +228,11 @@ func (s *groupServer) status(w http.ResponseWriter, n int) {
 			}
 			output = append(output, map[string]any{"type": typ, "url": s.URL + "/files/" + path + "/" + typ, "count": len(lines)})
 		}
+	}
+	if s.early && !s.handed[n] && len(output) > 0 {
+		s.handed[n] = true
+		output = output[:1]
+		w.WriteHeader(http.StatusAccepted)
 	}
 	_ = json.NewEncoder(w).Encode(map[string]any{
 		"transactionTime": s.times[n].Format(time.RFC3339), "requiresAccessToken": true, "output": output, "error": []any{},
