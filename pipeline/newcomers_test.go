@@ -520,3 +520,23 @@ func overwrite(path string) error {
 	}
 	return os.WriteFile(path, data, 0o600)
 }
+
+// I2: who joined while a type was left out is not known to the next run: older data of
+// theirs of that type would never be asked for.
+func TestI2NewcomersOfATypeThatWasLeftOut(t *testing.T) {
+	s := newGroupServer(t, "a", "b")
+	w := newGroupWorld(t, s)
+	w.run(t, Options{})
+	s.later()
+	types := w.Job.Export.Types
+	w.Job.Export.Types = []string{"Patient"}
+	m := w.run(t, Options{}).Manifest
+	if m.Kind != sinks.Delta || m.Members != nil || !warned(m, "members-held") {
+		t.Errorf("%s, members %v, warnings %v", m.Kind, m.Members, m.Warnings)
+	}
+	w.Job.Export.Types = types
+	if m = w.run(t, Options{}).Manifest; m.Kind != sinks.Full || m.Members == nil {
+		t.Errorf("the next run is %s, members %v", m.Kind, m.Members)
+	}
+	wantEqual(t, "lines", s.of("a", "c"), w.lines(t, "ndjson"))
+}

@@ -35,14 +35,11 @@ func (x *execution) publish(ctx context.Context, b *board) (*sinks.Manifest, err
 	if err != nil {
 		return nil, err
 	}
-	more, err := x.writeExtras(ctx, b)
+	more, err := x.writeExtras(ctx, b, sum)
 	if err != nil {
 		return nil, err
 	}
 	more.files = append(more.files, index...)
-	if more.deletions != nil && more.deletions.Rejected > 0 {
-		sum.doubtAll(badLines) // deletions of any type are lost
-	}
 	if err := x.enter(ctx, Publishing, nil); err != nil {
 		return nil, err
 	}
@@ -210,7 +207,7 @@ type beside struct {
 
 // writeExtras writes what is not for a sink: outcomes, quarantined lines,
 // deletions. They are written anew by each try: the same parts give the same.
-func (x *execution) writeExtras(ctx context.Context, b *board) (*beside, error) {
+func (x *execution) writeExtras(ctx context.Context, b *board, sum *tally) (*beside, error) {
 	all := b.every(kindOutput, kindPartition, kindFile, kindError, kindDeleted, kindMember)
 	var files []sinks.File
 	add := func(f *sinks.File, err error) error {
@@ -249,8 +246,11 @@ func (x *execution) writeExtras(ctx context.Context, b *board) (*beside, error) 
 		if err := x.judgeBad(ctx, b, deletions.Rejected); err != nil {
 			return nil, err
 		}
+		if deletions.Rejected > 0 {
+			sum.doubtAll(badLines) // deletions of any type are lost
+		}
 	}
-	members, f, err := x.stageMembers(ctx, b.tasks)
+	members, f, err := x.stageMembers(ctx, b.tasks, sum)
 	if err := add(f, err); err != nil {
 		return nil, err
 	}
@@ -342,7 +342,7 @@ func (x *execution) manifest(ctx context.Context, sum *tally, more *beside) (*si
 	for _, s := range x.r.Sinks {
 		m.Sinks = append(m.Sinks, s.Name())
 	}
-	m.Watermarks = p.watermarks(x.mark(), sum.types, sum.doubt != "")
+	m.Watermarks = x.watermarks(sum)
 	repeated := map[string]bool{}
 	for _, rec := range conversions {
 		if rec.Sink == extras {
@@ -381,6 +381,11 @@ func (x *execution) manifest(ctx context.Context, sum *tally, more *beside) (*si
 		BytesRead: s.BytesRead, Seconds: s.Seconds, Resumed: run.Resumes,
 	}
 	return m, nil
+}
+
+// watermarks are those of the snapshot (I2).
+func (x *execution) watermarks(sum *tally) map[string]time.Time {
+	return x.plan.watermarks(x.mark(), sum.types, sum.doubt != "")
 }
 
 // keepSchemas takes over the column records of types that this snapshot has
