@@ -92,7 +92,7 @@ type Kickoff struct {
 	// Date is the server's Date header, or the local time when it has none (P28).
 	Date time.Time
 	// Ignored are texts of outcome issues that say what the server ignored (P21,
-	// F18), without query strings.
+	// F18) or cannot do, without query strings.
 	Ignored  []string
 	Warnings []string
 }

@@ -128,7 +128,7 @@ func (c *Client) accepted(resp *http.Response, r Request) (*Kickoff, error) {
 		switch {
 		case i.Severity == "success" || i.Code == "success":
 		case i.Severity == "information" && i.Code == "informational": // that it has begun
-		case r.Lenient || i.Code == "not-supported":
+		case r.Lenient || i.Code == "not-supported" || i.Severity == "error" || i.Severity == "fatal":
 			k.Ignored = append(k.Ignored, i.String())
 		default:
 			k.Warnings = append(k.Warnings, "kick-off: "+i.String())

@@ -86,6 +86,17 @@ func TestP21F18LenientSaysWhatWasIgnored(t *testing.T) {
 	}
 }
 
+// F18: an error beside the acceptance says that a part of the request is not done.
+func TestF18ErrorBesideTheAcceptance(t *testing.T) {
+	for severity, ignored := range map[string]int{"error": 1, "fatal": 1, "warning": 0} {
+		f := answers(reply(202, outcome(severity, "processing", "type Device"), "Content-Location", base+"/s", "Date", httpDate(time.Now())))
+		k, err := clientOf(f).KickOff(t.Context(), Request{Level: System})
+		if err != nil || len(k.Ignored) != ignored || len(k.Warnings) != 1-ignored {
+			t.Errorf("%s: %v %+v", severity, err, k)
+		}
+	}
+}
+
 func TestF13F14ContentLocation(t *testing.T) {
 	for _, tc := range []struct {
 		name     string

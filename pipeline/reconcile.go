@@ -194,6 +194,8 @@ func flaw(d delivery) string {
 		return unproved
 	case errorsOf(d.info) > 0:
 		return failedThere
+	case d.task.Kind == kindError && len(d.info.Types) > 0: // nobody knows what they say
+		return failedThere
 	case d.info.Short:
 		return sentShort
 	case d.info.Quarantined > 0:

@@ -94,6 +94,15 @@ func TestI3Reconcile(t *testing.T) {
 			{Type: "Patient", Delivered: 1, Published: 1, Reason: badLines},
 			{Type: untyped, Delivered: 1, Quarantined: 1, Reason: badLines},
 		}},
+		{"I2: what is no outcome in the list of errors", account{
+			deliveries: []delivery{
+				body(kindOutput, "Patient", -1, spool.Info{Lines: 1, Types: types("Patient", 1)}),
+				body(kindError, "OperationOutcome", -1, spool.Info{Lines: 1, Types: types("Device", 1)}),
+			},
+			conversions: map[string]map[string]conversion{"Patient": made(1, 0, "a", "b")},
+		}, []sinks.TypeCount{
+			{Type: "Patient", Delivered: 1, Published: 1, Reason: failedThere},
+		}},
 		{"I2: a bad line in the list of errors", account{
 			deliveries: []delivery{
 				body(kindOutput, "Patient", -1, spool.Info{Lines: 1, Types: types("Patient", 1)}),
