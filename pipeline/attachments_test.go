@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -180,6 +181,45 @@ func TestP34Attachments(t *testing.T) {
 		}
 	}
 	w.clean(t)
+}
+
+// P32, P34: where the manifest asks for no token, none goes with a URL that is not the
+// FHIR server's, also by the process that takes the run up and has not seen the
+// manifest; with the server's own it goes all the same.
+func TestP32TokenOfAttachmentsByTheManifest(t *testing.T) {
+	for _, open := range []bool{true, false} {
+		var mu sync.Mutex
+		got := map[string]string{}
+		elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			mu.Lock()
+			defer mu.Unlock()
+			got["elsewhere"] = r.Header.Get("Authorization")
+			fmt.Fprint(w, "x")
+		}))
+		s, w := documents(t, 2)
+		next := s.Config.Handler
+		s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasPrefix(r.URL.Path, "/fhir/Binary/") {
+				mu.Lock()
+				got["own"] = r.Header.Get("Authorization")
+				mu.Unlock()
+			}
+			next.ServeHTTP(w, r)
+		})
+		s.openFiles = open
+		s.output[0].lines = append(s.output[0].lines, document("m1", "00", elsewhere.URL+"/x"))
+		t.Setenv("FLUE_TEST_CRASH_STEP", "landed")
+		if said, killed := w.process(t, 0); !killed {
+			t.Fatalf("not killed: %s", said)
+		}
+		t.Setenv("FLUE_TEST_CRASH_STEP", "")
+		w.run(t, Options{})
+		elsewhere.Close()
+		// The world's transport puts the token on whatever it is given.
+		if got["own"] == "" || (got["elsewhere"] == "") != open {
+			t.Errorf("files are open: %v: the token went to %v", open, got)
+		}
+	}
 }
 
 // A chain has the attachments of all its resources: a job that begins to fetch

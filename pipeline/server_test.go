@@ -51,6 +51,7 @@ type exportServer struct {
 	// binaries are contents by id, as text/plain; binaryDown answers 503 for them.
 	binaries   map[string]string
 	binaryDown bool
+	openFiles  bool // the manifest asks for no token
 
 	// partial is how many files the manifest has that each answer 202 brings, the
 	// last one from then on; nil for none. Those behind output are withdrawn, which
@@ -259,7 +260,7 @@ func (s *exportServer) status(w http.ResponseWriter, number string) {
 	w.Header().Set("Content-Type", "application/json")
 	manifest := map[string]any{
 		"outputOrganizedBy": s.organized,
-		"transactionTime":   s.tx.Format(time.RFC3339), "request": s.URL + "/fhir/" + cmp.Or(s.says, "$export"), "requiresAccessToken": true,
+		"transactionTime":   s.tx.Format(time.RFC3339), "request": s.URL + "/fhir/" + cmp.Or(s.says, "$export"), "requiresAccessToken": !s.openFiles,
 		"output": list(output), "error": list(s.errors), "deleted": list(s.deleted),
 	}
 	if s.unlisted {
