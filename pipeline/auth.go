@@ -12,6 +12,13 @@ type Authorizer interface {
 	Tokens() int64
 }
 
+// Renewer is an Authorizer that compares the tokens that follow the first one, too.
+type Renewer interface {
+	// Lost is what tokens of this process did not grant: scopes that were asked for,
+	// and types among the job's that cannot be read, the first token's included.
+	Lost() (scopes, types []string)
+}
+
 // Grant is what the authorization server gave.
 type Grant struct {
 	Requested []string

@@ -44,18 +44,10 @@ func (x *execution) authorize(ctx context.Context) error {
 		if x.r.Job.Export.Mode == "search" {
 			x.plan.Params = searchParams(capability, asked)
 		}
-	} else if fewer := without(missing, x.plan.NotGranted); len(fewer) > 0 {
-		// The export was asked for with more: what cannot be read fails there, or is
-		// left out without a word.
-		x.keep(sinks.Warning{Code: "scope-narrowed", Text: "fewer scopes are granted than when the run began: " + strings.Join(fewer, ", "), Count: 1})
-		for _, typ := range fewer {
-			x.plan.doubt(typ, notGranted)
-		}
+	} else {
+		x.narrowed(missing)
 	}
-	if len(grant.Missing) > 0 && len(x.r.Job.Export.Types) == 0 {
-		x.keep(sinks.Warning{Code: "scope-missing", Text: "not all types may be read, and the job names none: the next run asks for everything again; a job that names its types asks for changes", Count: 1})
-		x.plan.doubt(anyType, "scope missing")
-	}
+	x.untold(grant.Missing)
 	x.plan.NoBinary = grant.NoBinary
 	x.plan.Scopes = sinks.Scopes{Requested: grant.Requested, Granted: grant.Granted, Missing: grant.Missing}
 	if capability != nil {
@@ -69,6 +61,49 @@ func (x *execution) authorize(ctx context.Context) error {
 	}
 	err = x.enter(ctx, Authorized, func(r *ledger.Run) { r.Kind = string(x.plan.Kind) })
 	x.obs.count(func(p *Progress) { p.Tokens = x.tokensUsed() })
+	return err
+}
+
+// narrowed doubts the types that were granted when the run began and are no more.
+// The export was asked for with more: what cannot be read fails there, or is left out
+// without a word.
+func (x *execution) narrowed(missing []string) {
+	fewer := without(missing, x.plan.NotGranted)
+	if len(fewer) == 0 {
+		return
+	}
+	x.keep(sinks.Warning{Code: "scope-narrowed", Text: "fewer scopes are granted than when the run began: " + strings.Join(fewer, ", "), Count: 1})
+	for _, typ := range fewer {
+		x.plan.doubt(typ, notGranted)
+	}
+}
+
+// untold doubts every type where scopes are missing and the job names no types.
+func (x *execution) untold(scopes []string) {
+	if len(scopes) == 0 || len(x.r.Job.Export.Types) > 0 {
+		return
+	}
+	x.keep(sinks.Warning{Code: "scope-missing", Text: "not all types may be read, and the job names none: the next run asks for everything again; a job that names its types asks for changes", Count: 1})
+	x.plan.doubt(anyType, "scope missing")
+}
+
+// renewed heeds what tokens that were renewed in the midst of the run did not grant
+// any more. The doubt is durable before the run fails for it.
+func (x *execution) renewed(ctx context.Context) error {
+	a, ok := x.r.Auth.(Renewer)
+	if !ok {
+		return nil
+	}
+	scopes, types := a.Lost()
+	x.narrowed(slices.Compact(sorted(types)))
+	x.untold(scopes)
+	if x.r.Job.Export.Mode == "search" {
+		x.doubtList(x.searchRequest())
+	}
+	if err := x.update(ctx, func(*ledger.Run) {}); err != nil {
+		return err
+	}
+	_, err := x.r.missing(Grant{Missing: scopes, Types: types})
 	return err
 }
 

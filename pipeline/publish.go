@@ -21,6 +21,9 @@ const extras = "extras"
 // publish checks that the numbers add up (I3), applies the job's policies, and
 // makes the snapshot visible (I1).
 func (x *execution) publish(ctx context.Context, b *board) (*sinks.Manifest, error) {
+	if err := x.renewed(ctx); err != nil {
+		return nil, err
+	}
 	sum, err := x.account(ctx, b)
 	if err != nil {
 		return nil, err

@@ -37,10 +37,7 @@ func (x *execution) listSearch(ctx context.Context) ([]ledger.Task, source, erro
 	if err != nil {
 		return nil, nil, err
 	}
-	byList := len(request.Patients) == 0
-	if byList && (slices.Contains(x.plan.NotGranted, "Patient") || x.plan.Doubts["Patient"] == notGranted) {
-		x.doubtCompartments(request, "patients not granted")
-	}
+	x.doubtList(request)
 	for _, typ := range request.Types {
 		if _, without := request.Params(typ); len(without) > 0 {
 			x.warn("compartment-partial", "resources that belong to a patient only by "+strings.Join(without, ", ")+
@@ -113,6 +110,16 @@ func searchParams(c *export.Capability, types []string) map[string][]string {
 func (x *execution) doubtCompartments(request search.Request, why string) {
 	for _, typ := range byPatient(request) {
 		x.plan.doubt(typ, why)
+	}
+}
+
+// doubtList doubts them where the list may not be read in full.
+func (x *execution) doubtList(request search.Request) {
+	if len(request.Patients) > 0 {
+		return // nobody is listed
+	}
+	if slices.Contains(x.plan.NotGranted, patientType) || x.plan.Doubts[patientType] == notGranted {
+		x.doubtCompartments(request, "patients not granted")
 	}
 }
 

@@ -298,3 +298,29 @@ func TestI2PatientsOfASearchNotGranted(t *testing.T) {
 	m := w.granted(t, Grant{Missing: []string{"system/Patient.rs"}, Types: []string{"Patient"}}, "")
 	heldBack(t, m, "Observation", "patients not granted")
 }
+
+// I2, F4: what a token that was renewed in the midst of the run does not grant any more
+// may have been left out; the policy decides whether the rest is published.
+func TestI2ScopeGoneWhenTheTokenIsRenewed(t *testing.T) {
+	for _, policy := range []string{"skip", "fail"} {
+		s := newExportServer(t)
+		s.population(1, 2, "Patient", "Observation")
+		w := newWorld(t, s)
+		w.Job.Policies.MissingScope = policy
+		r := w.open(t)
+		r.Auth = &authorizer{lost: Grant{Missing: []string{"system/Observation.rs"}, Types: []string{"Observation"}}}
+		sum, err := r.Run(t.Context(), Options{})
+		must(t, r.Ledger.Close())
+		m := sum.Manifest
+		if policy == "fail" {
+			if classOf(err) != classAuth {
+				t.Fatalf("run = %v of class %q", err, classOf(err))
+			}
+			m = w.granted(t, Grant{}, "") // the scope is back, what was fetched without it is not
+		}
+		heldBack(t, m, "Observation", notGranted)
+		if _, ok := m.Watermarks["Patient"]; !ok || !warned(m, "scope-narrowed") {
+			t.Errorf("%s: watermarks %v, warnings %v", policy, m.Watermarks, m.Warnings)
+		}
+	}
+}

@@ -303,6 +303,7 @@ func TestF4MissingScope(t *testing.T) {
 
 type authorizer struct {
 	grant  Grant
+	lost   Grant // by a later token
 	err    error
 	tokens int64
 }
@@ -313,6 +314,10 @@ func (a *authorizer) Authorize(context.Context) (Grant, error) {
 }
 
 func (a *authorizer) Tokens() int64 { return a.tokens }
+
+func (a *authorizer) Lost() (scopes, types []string) {
+	return append(a.lost.Missing, a.grant.Missing...), append(a.lost.Types, a.grant.Types...)
+}
 
 // I10: a second run of the job is refused while the first goes on, and cancel
 // reaches into the other process.

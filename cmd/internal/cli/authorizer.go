@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -48,10 +50,16 @@ type authorizer struct {
 	log       *slog.Logger
 
 	ready atomic.Pointer[smart.Client]
+
+	mu    sync.Mutex
+	last  *smart.Token    // the one that was compared last
+	lost  map[string]bool // scopes that a token did not grant
+	types map[string]bool // types of the job that one did not let read
 }
 
 var (
 	_ pipeline.Authorizer = (*authorizer)(nil)
+	_ pipeline.Renewer    = (*authorizer)(nil)
 	_ smart.TokenSource   = (*authorizer)(nil)
 	_ smart.Invalidator   = (*authorizer)(nil)
 )
@@ -124,7 +132,35 @@ func (z *authorizer) Token(ctx context.Context) (*smart.Token, error) {
 	if err != nil {
 		return nil, z.keys.explain(err)
 	}
+	z.compare(c, t)
 	return t, nil
+}
+
+// compare keeps what a token does not grant.
+func (z *authorizer) compare(c *smart.Client, t *smart.Token) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	if t == z.last {
+		return
+	}
+	z.last = t
+	g := z.granted(c, t)
+	if z.lost == nil {
+		z.lost, z.types = map[string]bool{}, map[string]bool{}
+	}
+	for _, s := range g.Missing {
+		z.lost[s] = true
+	}
+	for _, typ := range g.Types {
+		z.types[typ] = true
+	}
+}
+
+// Lost implements pipeline.Renewer.
+func (z *authorizer) Lost() (scopes, types []string) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	return slices.Sorted(maps.Keys(z.lost)), slices.Sorted(maps.Keys(z.types))
 }
 
 // Invalidate implements smart.Invalidator.
@@ -145,9 +181,14 @@ func (z *authorizer) Authorize(ctx context.Context) (pipeline.Grant, error) {
 	if err != nil {
 		return pipeline.Grant{}, err
 	}
+	return z.granted(c, t), nil
+}
+
+// granted says what came with a token.
+func (z *authorizer) granted(c *smart.Client, t *smart.Token) pipeline.Grant {
 	g := pipeline.Grant{Requested: c.Scopes, Granted: t.Scopes}
 	if t.Scopes == nil {
-		return g, nil // as asked for: the client has warned
+		return g // as asked for: the client has warned
 	}
 	g.Missing = smart.Missing(c.Scopes, t.Scopes)
 	if len(z.server.Auth.Scopes) == 0 {
@@ -156,7 +197,7 @@ func (z *authorizer) Authorize(ctx context.Context) (pipeline.Grant, error) {
 		g.Types = smart.Unreadable(z.scopes.types, t.Scopes)
 	}
 	g.NoBinary = z.scopes.attachments && len(smart.Missing([]string{"system/Binary.r"}, t.Scopes)) > 0
-	return g, nil
+	return g
 }
 
 // Tokens implements pipeline.Authorizer.

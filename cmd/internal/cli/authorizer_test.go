@@ -160,6 +160,23 @@ func TestP16GrantIsCompared(t *testing.T) {
 	if z.Tokens() != 1 {
 		t.Errorf("%d tokens", z.Tokens())
 	}
+	if scopes, types := z.Lost(); len(scopes) != 1 || len(types) != 1 {
+		t.Errorf("lost %q, %q", scopes, types)
+	}
+	// What one token of several does not grant is kept.
+	other := "system/Claim.read"
+	f.scope = &other
+	first, err := z.Token(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	z.Invalidate(first.AccessToken)
+	if _, err := z.Token(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if scopes, types := z.Lost(); len(scopes) != 2 || len(types) != 2 {
+		t.Errorf("lost %q, %q", scopes, types)
+	}
 	// A server that does not say has granted what was asked for.
 	f.scope = nil
 	g, err = f.authorizer(t, testApp(), state, f.config(), plan).Authorize(t.Context())
