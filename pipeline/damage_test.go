@@ -78,6 +78,7 @@ func TestI5DamagedSearch(t *testing.T) {
 			if w.damage(t) == 0 {
 				t.Fatal("nothing had landed")
 			}
+			w.interrupted(t, Options{}, "extras recorded") // what was warned of is kept (I9)
 			sum := w.run(t, Options{})
 			if sum.Run != old || !warned(sum.Manifest, "part-damaged") {
 				t.Errorf("run %s instead of %s, warnings %v", sum.Run, old, sum.Manifest.Warnings)

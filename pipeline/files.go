@@ -100,7 +100,7 @@ func (x *execution) borrow(ctx context.Context, t ledger.Task, o spool.Original,
 	for again := false; ; again = true {
 		p, err := x.spool.Borrow(ctx, t.Key, o, spool.Watch{Read: x.counted, Walked: walked})
 		if damaged := (*spool.DamagedError)(nil); errors.As(err, &damaged) && !again {
-			if err = x.dropDamaged(t.Key); err == nil {
+			if err = x.dropDamaged(ctx, t.Key); err == nil {
 				continue
 			}
 		}

@@ -17,6 +17,7 @@ import (
 	"github.com/flue-fhir/flue/export"
 	"github.com/flue-fhir/flue/pipeline/ledger"
 	"github.com/flue-fhir/flue/pipeline/spool"
+	"github.com/flue-fhir/flue/sinks"
 )
 
 const (
@@ -220,7 +221,7 @@ func (x *execution) land(ctx context.Context, task *ledger.Task, src source, cop
 	}
 	p, err := x.spool.Part(t.Key)
 	if damaged := (*spool.DamagedError)(nil); errors.As(err, &damaged) {
-		err = x.dropDamaged(t.Key)
+		err = x.dropDamaged(ctx, t.Key)
 	}
 	if b, ok := src.(*bulkSource); ok && p != nil {
 		b.logFound(t, p.Info())
@@ -280,9 +281,13 @@ func (x *execution) land(ctx context.Context, task *ledger.Task, src source, cop
 	}
 }
 
-// dropDamaged removes a part that is not what was written, so that it lands again.
-func (x *execution) dropDamaged(key string) error {
-	x.warn("part-damaged", "a landed part was damaged on the local disk and is fetched again", 1)
+// dropDamaged removes a part that is not what was written, so that it lands again. A
+// later try finds nothing that would tell of it: the warning is durable first (I9).
+func (x *execution) dropDamaged(ctx context.Context, key string) error {
+	x.keep(sinks.Warning{Code: "part-damaged", Text: "a landed part was damaged on the local disk and is fetched again", Count: 1})
+	if err := x.update(ctx, func(*ledger.Run) {}); err != nil {
+		return err
+	}
 	return x.spool.Drop(key)
 }
 
@@ -294,7 +299,7 @@ const maxRepairs = 10
 // again: at once where a server can send it, otherwise by the next try. What was
 // converted of it stays when the same comes again.
 func (x *execution) repair(ctx context.Context, damaged *spool.DamagedError) error {
-	if err := x.dropDamaged(damaged.Key); err != nil {
+	if err := x.dropDamaged(ctx, damaged.Key); err != nil {
 		return errors.Join(damaged, err)
 	}
 	if x.r.Job.Export.Mode == modeFiles || x.repairs >= maxRepairs {
