@@ -339,11 +339,13 @@ func TestI5KilledWhileAttachmentsCome(t *testing.T) {
 		}
 	}
 	seen := map[string]int{}
-	for at := last; at > 0; at -= stride {
+	kill := func(at int, name string) (inside bool) {
 		s, w := documents(t, 10)
+		t.Setenv("FLUE_TEST_CRASH_STEP", name)
 		said, killed := w.process(t, at)
+		t.Setenv("FLUE_TEST_CRASH_STEP", "")
 		if !killed {
-			continue
+			return true // the number of steps differs a little from run to run
 		}
 		step := strings.TrimPrefix(said, "died at ")
 		seen[step]++
@@ -353,7 +355,7 @@ func TestI5KilledWhileAttachmentsCome(t *testing.T) {
 			asked += s.opened["Binary/"+id]
 		}
 		if asked == 0 && step != "selected" {
-			break // before the attachments
+			return false // before the attachments
 		}
 		noted := w.noted(t)
 		before := maps.Clone(s.opened)
@@ -367,17 +369,23 @@ func TestI5KilledWhileAttachmentsCome(t *testing.T) {
 			}
 			for id := range s.binaries {
 				name := "Binary/" + id
-				if n := s.opened[name] - before[name]; noted[id] && n > 0 || n > 1 {
+				if n := s.opened[name] - before[name]; noted[id] && n > 0 || n > 2 { // one that was under way may be counted late
 					t.Errorf("%s: %s was fetched %d times after the process died, noted before: %v", step, name, n, noted[id])
 				}
 			}
 		}
 		w.clean(t)
 		if t.Failed() {
-			t.Fatalf("at step %d", at)
+			t.Fatalf("at step %d %s", at, name)
 		}
+		return true
 	}
-	if stride == 1 && (seen["attachment staged"] < 5 || seen["attachment noted"] < 5 || seen["attachments fetched"] == 0) {
+	for at := last; at > 0 && kill(at, ""); at -= stride {
+	}
+	if seen["attachments fetched"] == 0 {
+		kill(0, "attachments fetched") // by its name: by number it may be missed
+	}
+	if stride == 1 && (seen["attachment staged"] < 2 || seen["attachment noted"] < 2 || seen["attachments fetched"] == 0) {
 		t.Errorf("steps: %v", seen)
 	}
 }
