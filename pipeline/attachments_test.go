@@ -197,15 +197,15 @@ func TestP32TokenOfAttachmentsByTheManifest(t *testing.T) {
 			fmt.Fprint(w, "x")
 		}))
 		s, w := documents(t, 2)
-		next := s.Config.Handler
-		s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock() // the requests come from another process
+		s.see = func(r *http.Request) {
 			if strings.HasPrefix(r.URL.Path, "/fhir/Binary/") {
 				mu.Lock()
 				got["own"] = r.Header.Get("Authorization")
 				mu.Unlock()
 			}
-			next.ServeHTTP(w, r)
-		})
+		}
+		s.mu.Unlock()
 		s.openFiles = open
 		s.output[0].lines = append(s.output[0].lines, document("m1", "00", elsewhere.URL+"/x"))
 		t.Setenv("FLUE_TEST_CRASH_STEP", "landed")

@@ -41,8 +41,9 @@ type exportServer struct {
 	drop    int            // kick-offs whose answer is lost on the way
 	lose    int            // exports that are lost when asked for their status
 	block   chan struct{}  // files wait for it
-	bad     int            // statuses 500 that the next file requests answer
-	last    string         // file that is sent when all others have been asked for
+	see     func(r *http.Request)
+	bad     int    // statuses 500 that the next file requests answer
+	last    string // file that is sent when all others have been asked for
 	// organized is the type that the manifest says the files are organized by.
 	organized string
 	// accept is the body of the kick-off's 202; unlisted leaves out the list of output.
@@ -97,8 +98,11 @@ func newExportServer(t testing.TB) *exportServer {
 
 func (s *exportServer) serve(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
-	block := s.block
+	block, see := s.block, s.see
 	s.mu.Unlock()
+	if see != nil {
+		see(r)
+	}
 	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
 	if block != nil && parts[0] == "files" {
 		select {
