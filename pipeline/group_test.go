@@ -22,19 +22,21 @@ import (
 type groupServer struct {
 	*httptest.Server
 
-	mu      sync.Mutex
-	members []string
-	data    []held
-	now     time.Time      // when the next export is of
-	refuse  []string       // parameters that kick-offs are refused for; "list": that of members
-	tick    time.Duration  // between two exports
-	answer  int            // to those; 0: 400
-	ignore  bool           // the parameter patient, and it says so
-	deaf    bool           // the same, and it does not say so
-	fresh   bool           // files have other paths in each manifest
-	lose    int            // exports that are lost when asked for their status
-	broken  bool           // the list of members has a line that is none
-	expire  map[string]int // files that answer 410, by the purpose of their export
+	mu       sync.Mutex
+	members  []string
+	data     []held
+	now      time.Time      // when the next export is of
+	refuse   []string       // parameters that kick-offs are refused for; "list": that of members
+	tick     time.Duration  // between two exports
+	answer   int            // to those; 0: 400
+	ignore   bool           // the parameter patient, and it says so
+	deaf     bool           // the same, and it does not say so
+	one      bool           // of several patients that are named it exports the first
+	withheld []string       // patients whose data no export holds, though they are members
+	fresh    bool           // files have other paths in each manifest
+	lose     int            // exports that are lost when asked for their status
+	broken   bool           // the list of members has a line that is none
+	expire   map[string]int // files that answer 410, by the purpose of their export
 
 	// early hands out one file of each export before that is complete.
 	early  bool
@@ -180,12 +182,16 @@ func (s *groupServer) kickOff(w http.ResponseWriter, r *http.Request) {
 		for _, ref := range a.params["patient"] {
 			who = append(who, strings.TrimPrefix(ref, "Patient/"))
 		}
+		if s.one {
+			who = who[:1]
+		}
 	}
 	since, _ := time.Parse(time.RFC3339, a.params.Get("_since"))
 	files := map[string][]string{}
 	for _, h := range s.data {
 		if !slices.Contains(who, h.patient) || !h.updated.IsZero() && !h.updated.After(since) ||
-			!slices.Contains(strings.Split(a.params.Get("_type"), ","), h.typ) {
+			!slices.Contains(strings.Split(a.params.Get("_type"), ","), h.typ) ||
+			slices.Contains(s.withheld, h.patient) && a.purpose() != "members" {
 			continue
 		}
 		line := h.line()

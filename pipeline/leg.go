@@ -79,17 +79,19 @@ func (x *execution) runLeg(ctx context.Context) error {
 	}
 	x.step("leg landed")
 	next := legData
+	check := x.came
 	if x.plan.Leg == legMembers {
-		why, err := x.meet(ctx, tasks)
-		if err != nil {
-			return err
-		}
-		if why != "" {
-			return x.fallBack(ctx, why)
-		}
-		if x.plan.Joined > 0 && x.plan.Kind == sinks.Delta {
-			next = legNewcomers
-		}
+		check = x.meet
+	}
+	why, err := check(ctx, tasks)
+	if err != nil {
+		return err
+	}
+	if why != "" {
+		return x.fallBack(ctx, why)
+	}
+	if x.plan.Leg == legMembers && x.plan.Joined > 0 && x.plan.Kind == sinks.Delta {
+		next = legNewcomers
 	}
 	return x.endLeg(ctx, next)
 }

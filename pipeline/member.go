@@ -51,7 +51,7 @@ func (x *execution) meet(ctx context.Context, tasks []ledger.Task) (why string, 
 	c, err := x.census(ctx, tasks)
 	var unknown *unknownMembersError
 	if errors.As(err, &unknown) {
-		return "the members of the last snapshot cannot be read", nil
+		return unknown.why(), nil
 	}
 	if err != nil {
 		return "", err
@@ -162,6 +162,7 @@ func (e *unknownMembersError) Error() string {
 	return "read members of the last snapshot: " + e.err.Error()
 }
 func (e *unknownMembersError) Unwrap() error { return e.err }
+func (*unknownMembersError) why() string     { return "the members of the last snapshot cannot be read" }
 
 // known are the members at the snapshot that the delta rests on.
 func (x *execution) known(ctx context.Context) (idSet, error) {
@@ -232,8 +233,17 @@ func (x *execution) met(sum *tally) bool {
 	return true
 }
 
-// stageMembers writes the list of the members, each once, for the next run; nil when
-// the run does not know them, or not all of those who joined came.
+// brought are the tasks that were to bring those who have to come whole: of a delta
+// those of the newcomers' export.
+func (x *execution) brought(tasks []ledger.Task) []ledger.Task {
+	if x.plan.Kind != sinks.Delta {
+		return tasks
+	}
+	return slices.DeleteFunc(slices.Clone(tasks), func(t ledger.Task) bool { return generationOf(t.Key) >= x.plan.Generation })
+}
+
+// stageMembers writes the list of the members who came, each once, for the next run;
+// nil when the run does not know them, or a type of those who joined did not come whole.
 func (x *execution) stageMembers(ctx context.Context, tasks []ledger.Task, sum *tally) (*sinks.Members, *sinks.File, error) {
 	if !x.plan.Tracked {
 		return nil, nil, nil
@@ -242,21 +252,29 @@ func (x *execution) stageMembers(ctx context.Context, tasks []ledger.Task, sum *
 		x.warn("members-held", "not every type came whole while members joined: the next run asks for everything", 1)
 		return nil, nil, nil
 	}
-	var ids idSet
-	err := x.eachMember(ctx, tasks, func(_ string, id spool.ID) error {
-		ids = append(ids, id)
-		return nil
-	})
+	c, err := x.census(ctx, tasks)
+	var unknown *unknownMembersError
+	if errors.As(err, &unknown) {
+		x.warn("members-held", unknown.why()+" any more: the next run asks for everything", 1)
+		return nil, nil, nil
+	}
 	if err != nil {
 		return nil, nil, err
 	}
-	ids = ids.sorted()
-	f, err := x.writeFile(ctx, membersName, "", int64(len(ids)), func(w io.Writer) (rows int64, err error) {
+	missing, err := x.absent(ctx, c, x.brought(tasks))
+	if err != nil {
+		return nil, nil, err
+	}
+	if n := int64(len(missing)); n > 0 {
+		x.warn("members-absent", "members are in the list of the group, but no Patient of theirs came: the next run takes them for newcomers", n)
+	}
+	ids := c.members
+	f, err := x.writeFile(ctx, membersName, "", int64(len(ids)-len(missing)), func(w io.Writer) (rows int64, err error) {
 		written := make([]bool, len(ids))
 		out := bufio.NewWriterSize(w, 64<<10)
 		err = x.eachMember(ctx, tasks, func(name string, id spool.ID) error {
 			i, ok := ids.find(id)
-			if !ok || written[i] {
+			if _, absent := missing.find(id); !ok || absent || written[i] {
 				return nil
 			}
 			written[i] = true
@@ -272,7 +290,7 @@ func (x *execution) stageMembers(ctx context.Context, tasks []ledger.Task, sum *
 	if err != nil {
 		return nil, nil, err
 	}
-	m := &sinks.Members{Path: f.Path, Count: f.Rows, Left: x.plan.Left, Joined: x.plan.Joined}
+	m := &sinks.Members{Path: f.Path, Count: f.Rows, Absent: int64(len(missing)), Left: x.plan.Left, Joined: x.plan.Joined}
 	return m, f, nil
 }
 

@@ -126,13 +126,14 @@ type Export struct {
 	Ignored         []string   `json:"ignored,omitempty"`
 }
 
-// Members is the list of those whom a snapshot's run found in the group: the next
-// run tells newcomers by it.
+// Members is the list of those whom a snapshot's run found in the group, and of whom a
+// Patient came by then: the next run tells newcomers by it.
 type Members struct {
 	Path   string `json:"path"` // of the file, one line a member: type and id
 	Count  int64  `json:"count"`
-	Joined int64  `json:"joined"` // since the snapshot before it on the chain
-	Left   int64  `json:"left"`   // the same; what they had stays in the chain until the next full one
+	Absent int64  `json:"absent,omitempty"` // in the group, but no Patient of theirs came: newcomers of the next run, not in the file
+	Joined int64  `json:"joined"`           // since the snapshot before it on the chain
+	Left   int64  `json:"left"`             // the same; what they had stays in the chain until the next full one
 }
 
 // Scopes are the OAuth scopes of the run.

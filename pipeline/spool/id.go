@@ -20,17 +20,29 @@ func Delivered(ctx context.Context, parts []*Part, ids map[ID]bool) error {
 		return nil
 	}
 	for _, p := range parts {
-		err := p.eachRecord(ctx, func(r *record) bool {
-			if r.kind == resourceLine && r.flags&flagNoID == 0 {
-				if _, asked := ids[r.id]; asked {
-					ids[r.id] = true
-				}
+		err := p.EachID(ctx, func(id ID) {
+			if _, asked := ids[id]; asked {
+				ids[id] = true
 			}
-			return true
 		})
 		if err != nil {
-			return fmt.Errorf("look for ids: %w", err)
+			return err
 		}
+	}
+	return nil
+}
+
+// EachID yields the names of the part's resources that have an id, in the order of
+// lines, some perhaps more than once.
+func (p *Part) EachID(ctx context.Context, yield func(ID)) error {
+	err := p.eachRecord(ctx, func(r *record) bool {
+		if r.kind == resourceLine && r.flags&flagNoID == 0 {
+			yield(r.id)
+		}
+		return true
+	})
+	if err != nil {
+		return fmt.Errorf("look for ids: %w", err)
 	}
 	return nil
 }

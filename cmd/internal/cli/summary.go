@@ -115,6 +115,9 @@ func writeFacts(b *strings.Builder, m *sinks.Manifest, location string) {
 		if m.Members.Joined+m.Members.Left > 0 {
 			text += ", " + number(m.Members.Joined) + " joined, " + number(m.Members.Left) + " left"
 		}
+		if m.Members.Absent > 0 {
+			text += ", " + number(m.Members.Absent) + " without data"
+		}
 		fact("members", text)
 	}
 	if len(m.Scopes.Missing) > 0 {
