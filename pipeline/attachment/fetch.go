@@ -204,6 +204,7 @@ func (f *Fetcher) attempt(ctx context.Context, a Found, sent *spool.ScratchFile)
 	if row.ContentType == "" && !wrapped {
 		row.ContentType = body.MediaType
 	}
+	unproved := body.Endless && body.Encoding == "" && row.Size == 0 && a.Hash == ""
 	limit := f.MaxSize
 	if wrapped {
 		limit += limit/3 + wrapping
@@ -218,7 +219,7 @@ func (f *Fetcher) attempt(ctx context.Context, a Found, sent *spool.ScratchFile)
 		err = &fault{sinks.Failed, "binary"}
 	case body.Encoding != "" && body.Encoding != "gzip":
 		err = &fault{sinks.Failed, "protocol"}
-	case body.Endless && !wrapped && body.Encoding == "" && row.Size == 0 && a.Hash == "":
+	case unproved && !wrapped: // a wrapping ends with its last brace
 		err = &fault{sinks.Failed, "unproved"}
 	default:
 		s, err = receive(body, sent, limit)
@@ -229,14 +230,14 @@ func (f *Fetcher) attempt(ctx context.Context, a Found, sent *spool.ScratchFile)
 	case err != nil:
 		return row, err
 	case wrapped:
-		return f.unwrapAndStage(ctx, a, sent, s, body.MediaType)
+		return f.unwrapAndStage(ctx, a, sent, s, body.MediaType, unproved)
 	}
 	return f.checkAndStage(ctx, a, row.ContentType, sent, s)
 }
 
 // unwrapAndStage stages what a FHIR resource is the wrapping of, or the resource
-// itself, where that is what the attachment is.
-func (f *Fetcher) unwrapAndStage(ctx context.Context, a Found, sent *spool.ScratchFile, s sums, mediaType string) (row sinks.Attachment, err error) {
+// itself, where that is what the attachment is and its end is proved.
+func (f *Fetcher) unwrapAndStage(ctx context.Context, a Found, sent *spool.ScratchFile, s sums, mediaType string, unproved bool) (row sinks.Attachment, err error) {
 	content, err := f.Scratch()
 	if err != nil {
 		return a.Row, err
@@ -250,10 +251,12 @@ func (f *Fetcher) unwrapAndStage(ctx context.Context, a Found, sent *spool.Scrat
 		return a.Row, out.err
 	case err == nil:
 		return f.checkAndStage(ctx, a, cmp.Or(a.Row.ContentType, typ), content, inner)
-	case errors.Is(err, errNotBinary) && (a.Row.ContentType == "" || isFHIR(a.Row.ContentType)):
-		return f.checkAndStage(ctx, a, cmp.Or(a.Row.ContentType, mediaType), sent, s)
+	case !errors.Is(err, errNotBinary) || a.Row.ContentType != "" && !isFHIR(a.Row.ContentType):
+		return a.Row, &fault{sinks.Failed, "binary"}
+	case unproved:
+		return a.Row, &fault{sinks.Failed, "unproved"}
 	}
-	return a.Row, &fault{sinks.Failed, "binary"}
+	return f.checkAndStage(ctx, a, cmp.Or(a.Row.ContentType, mediaType), sent, s)
 }
 
 // checkAndStage stages a content that is what the resource says.

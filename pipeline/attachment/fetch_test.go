@@ -63,6 +63,8 @@ func TestP34Fetch(t *testing.T) {
 		{name: "no end, but a size", page: &page{body: hello, endless: true}, contentType: "text/plain", size: 5, status: sinks.Fetched, typ: "text/plain", want: hello, asked: 1},
 		{name: "no end, but a hash", page: &page{body: hello, endless: true}, contentType: "text/plain", hash: hash, status: sinks.Fetched, typ: "text/plain", want: hello, asked: 1},
 		{name: "no end, but a Binary", page: &page{body: binary(hello), mediaType: "application/fhir+json", endless: true}, contentType: "text/plain", status: sinks.Fetched, typ: "text/plain", want: hello, asked: 1},
+		{name: "no end of JSON (F33)", page: &page{body: `{"a":1,"b":[1,2`, mediaType: "application/json", endless: true}, contentType: "application/json", status: sinks.Failed, code: "unproved", asked: 1},
+		{name: "no end of a resource (F33)", page: &page{body: `{"resourceType":"Bundle","entry":[`, mediaType: "application/fhir+json", endless: true}, status: sinks.Failed, code: "unproved", asked: 1},
 		{name: "no end, but gzip", page: &page{body: zipped(hello), encoding: "gzip", endless: true}, contentType: "text/plain", status: sinks.Fetched, typ: "text/plain", want: hello, asked: 1},
 		{name: "unknown encoding", page: &page{body: hello, encoding: "br"}, contentType: "text/plain", status: sinks.Failed, code: "protocol", asked: 1},
 		{name: "outcome", page: &page{body: `{"resourceType":"OperationOutcome"}`, mediaType: "application/fhir+json"}, contentType: "text/plain", status: sinks.Failed, code: "binary", asked: 1},
