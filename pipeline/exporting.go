@@ -2,8 +2,8 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/flue-fhir/flue/export"
 	"github.com/flue-fhir/flue/pipeline/ledger"
@@ -58,6 +58,9 @@ func (x *execution) listExport(ctx context.Context) ([]ledger.Task, source, erro
 	taken, eerr := e.end()
 	if err != nil {
 		x.log("status_error", logError(err))
+		if x.plan.Leg != legData && failed(err) {
+			err = errors.Join(errUnable, err)
+		}
 		return nil, nil, fmt.Errorf("wait for export: %w", err)
 	}
 	if eerr != nil {
@@ -78,13 +81,9 @@ func (x *execution) listExport(ctx context.Context) ([]ledger.Task, source, erro
 	x.plan.OpenFiles = !m.RequiresAccessToken
 	generation := x.plan.Generation
 	fresh, files := x.complete(m, taken)
-	var tasks []ledger.Task // those of the legs that are over stay
-	if x.plan.Past > 0 {
-		all, err := x.r.Ledger.Tasks(ctx, x.id)
-		if err != nil {
-			return nil, nil, err
-		}
-		tasks = slices.DeleteFunc(all, func(t ledger.Task) bool { return generationOf(t.Key) >= generation })
+	tasks, err := x.earlier(ctx, generation)
+	if err != nil {
+		return nil, nil, err
 	}
 	tasks = append(tasks, x.plan.Leg.kinds(fresh)...)
 	if n := len(x.plan.Exports); n > 0 {

@@ -42,6 +42,9 @@ type groupServer struct {
 	early  bool
 	handed map[int]bool
 
+	// fail are the exports that are accepted and then fail for good, by their purpose.
+	fail []string
+
 	asked     []asking
 	times     map[int]time.Time
 	exports   map[int]map[string][]string // lines by type, of those that were not deleted
@@ -222,6 +225,11 @@ func (s *groupServer) status(w http.ResponseWriter, n int) {
 	}
 	if s.exports[n] == nil {
 		w.WriteHeader(http.StatusNotFound)
+		return
+	}
+	if slices.Contains(s.fail, s.asked[n-1].purpose()) && (!s.early || s.handed[n]) {
+		w.WriteHeader(http.StatusInternalServerError)
+		fmt.Fprint(w, `{"resourceType":"OperationOutcome","issue":[{"severity":"fatal","code":"not-supported"}]}`)
 		return
 	}
 	s.manifests++

@@ -250,7 +250,7 @@ func (x *execution) restart(ctx context.Context, lost error) error {
 // changes the run in the same transaction.
 func (x *execution) forget(ctx context.Context, f func(*ledger.Run)) error {
 	x.plan.Generation++ // first: what is left of their parts is never taken for new ones
-	run, err := x.r.Ledger.Unlist(ctx, x.id, func(r *ledger.Run) {
+	run, err := x.r.Ledger.Unlist(ctx, x.id, nil, func(r *ledger.Run) {
 		r.Plan = x.plan.encode()
 		f(r)
 	})

@@ -112,7 +112,8 @@ func (x *execution) landAll(ctx context.Context, tasks []ledger.Task, src source
 	return context.Cause(ctx)
 }
 
-// endLeg deletes the export of a leg whose files have landed, and goes on to the next.
+// endLeg deletes the export of a leg whose files have landed, or that the server does
+// not do, and goes on to the next.
 func (x *execution) endLeg(ctx context.Context, next leg) error {
 	x.deleteExport(ctx)
 	x.plan.Leg = next
@@ -156,15 +157,30 @@ func unsupported(err error) bool {
 	return errors.Is(err, errUnable)
 }
 
+// failed reports whether the server says that an export has failed, for good.
+func failed(err error) bool {
+	var lost *export.LostError
+	return !errors.As(err, &lost) && classOf(err) == classServer
+}
+
 // without goes on without a leg that the server does not do.
 func (x *execution) without(ctx context.Context, err error) error {
 	x.r.log().Info("the server does not do an export", "run", x.id, "export", string(x.plan.Leg), "error", err)
+	if x.run.StatusURL != "" { // it accepted the export, and may have handed out files early
+		tasks, err := x.earlier(ctx, x.plan.Generation)
+		if err != nil {
+			return err
+		}
+		if x.run, err = x.r.Ledger.Unlist(ctx, x.id, tasks, func(*ledger.Run) {}); err != nil {
+			return err
+		}
+	}
 	if x.plan.Leg == legNewcomers {
 		return x.fallBack(ctx, "the server does not export single patients")
 	}
 	if !x.plan.WholeMembers {
 		x.plan.WholeMembers = true // it may not know _elements
-		return x.update(ctx, func(*ledger.Run) {})
+		return x.endLeg(ctx, legMembers)
 	}
 	x.plan.Tracked = false
 	return x.fallBack(ctx, "the server does not list the members")
@@ -229,6 +245,18 @@ func (x *execution) requestOf(ctx context.Context) (export.Request, error) {
 		}
 	}
 	return r, nil
+}
+
+// earlier are the tasks of the legs that are over, when that of the generation is not.
+func (x *execution) earlier(ctx context.Context, generation int) ([]ledger.Task, error) {
+	if x.plan.Past == 0 {
+		return nil, nil
+	}
+	all, err := x.r.Ledger.Tasks(ctx, x.id)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(all, func(t ledger.Task) bool { return generationOf(t.Key) >= generation }), nil
 }
 
 // ofGeneration are the tasks of one listing.

@@ -128,6 +128,20 @@ func TestI2NewcomersFallBack(t *testing.T) {
 			"members refused, members refused, everything", sinks.Full, false,
 		},
 		{
+			"patient fails later", func(t *testing.T, s *groupServer, w *world) { s.fail = []string{"newcomers"} },
+			"members, newcomers, everything", sinks.Full, true,
+		},
+		{
+			"patient fails behind files", func(t *testing.T, s *groupServer, w *world) {
+				s.fail, s.early, w.Job.Export.AllowPartialManifests = []string{"newcomers"}, true, true
+			},
+			"members, newcomers, everything", sinks.Full, true,
+		},
+		{
+			"the list fails later", func(t *testing.T, s *groupServer, w *world) { s.fail = []string{"members"} },
+			"members, members, everything", sinks.Full, false,
+		},
+		{
 			"the list is broken", func(t *testing.T, s *groupServer, w *world) { s.broken = true; w.Job.Policies.MaxBadLines.Lines = 9 },
 			"members, everything", sinks.Full, false,
 		},
@@ -159,7 +173,7 @@ func TestI2NewcomersFallBack(t *testing.T) {
 			}
 			w.clean(t)
 			s.mu.Lock()
-			s.refuse, s.ignore, s.broken = nil, false, false
+			s.refuse, s.ignore, s.broken, s.fail = nil, false, false, nil
 			s.mu.Unlock()
 			if next := w.run(t, Options{}).Manifest; (next.Kind == sinks.Delta) != tt.members {
 				t.Errorf("the next run is %s", next.Kind)

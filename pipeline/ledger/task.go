@@ -45,11 +45,11 @@ func (l *Ledger) Extend(ctx context.Context, run string, tasks []Task) error {
 	return nil
 }
 
-// Unlist drops the tasks of the run and their conversions, because they are of
-// an export that is no more. In the same transaction it applies f to the run,
-// which is then no longer Listed.
-func (l *Ledger) Unlist(ctx context.Context, run string, f func(*Run)) (Run, error) {
-	return l.setTasks(ctx, run, nil, false, f)
+// Unlist drops the tasks of the run but for those to keep, which are pending again,
+// and all conversions, because they are of an export that is no more. In the same
+// transaction it applies f to the run, which is then no longer Listed.
+func (l *Ledger) Unlist(ctx context.Context, run string, keep []Task, f func(*Run)) (Run, error) {
+	return l.setTasks(ctx, run, keep, false, f)
 }
 
 func (l *Ledger) setTasks(ctx context.Context, run string, tasks []Task, listed bool, f func(*Run)) (Run, error) {

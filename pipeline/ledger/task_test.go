@@ -115,7 +115,7 @@ func TestTasks(t *testing.T) {
 	if len(got) != 1 || len(conversions) != 0 {
 		t.Errorf("after listing anew: %d tasks, %d conversions; want 1, 0", len(got), len(conversions))
 	}
-	r, err = l.Unlist(ctx, r.ID, func(r *Run) { r.StatusURL = "" })
+	r, err = l.Unlist(ctx, r.ID, nil, func(r *Run) { r.StatusURL = "" })
 	if err != nil || r.Listed {
 		t.Errorf("Unlist left listed %v, %v", r.Listed, err)
 	}
