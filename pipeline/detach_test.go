@@ -83,6 +83,47 @@ func TestDetachedWithin(t *testing.T) {
 	}
 }
 
+// runLater runs the job when so much time has passed.
+func (w *world) runLater(t *testing.T, after time.Duration, o Options) *Summary {
+	t.Helper()
+	r := w.open(t)
+	r.Now = func() time.Time { return time.Now().Add(after) }
+	sum, err := r.Run(t.Context(), o)
+	w.sync()
+	must(t, err)
+	must(t, r.Ledger.Close())
+	return sum
+}
+
+// F24: max_duration bounds what a try takes, not how long the server works meanwhile.
+func TestF24DetachedBeyondMaxDuration(t *testing.T) {
+	s := newExportServer(t)
+	s.population(1, 2, "Patient", "Observation")
+	w := newWorld(t, s)
+	w.Job.Policies.MaxDuration = time.Hour
+	run := w.detached(t, Options{}).Run
+	sum := w.runLater(t, 26*time.Hour, Options{})
+	if sum.Run != run || s.kickoffs != 1 {
+		t.Errorf("run %s after %s, %d kick-offs, want the same and 1", sum.Run, run, s.kickoffs)
+	}
+	w.clean(t)
+}
+
+// P28: to adopt what the job itself detached changes nothing of what is known of its
+// kick-off.
+func TestP28AdoptedOwnExport(t *testing.T) {
+	s := newExportServer(t)
+	s.population(1, 2, "Patient", "Observation")
+	w := newWorld(t, s)
+	run := w.state(t, w.detached(t, Options{}).Run)
+	later := run.KickoffDate.Add(time.Hour)
+	sum := w.runLater(t, 2*time.Hour, Options{Adopt: &Adoption{StatusURL: run.StatusURL, KickedOff: later}})
+	if m := sum.Manifest; sum.Run != run.ID || m.Request.Adopted || !m.KickoffDate.Equal(run.KickoffDate) {
+		t.Errorf("run %s after %s, adopted %v, kicked off at %v, want %v", sum.Run, run.ID, m.Request.Adopted, m.KickoffDate, run.KickoffDate)
+	}
+	w.clean(t)
+}
+
 func TestDetachedIsCancelled(t *testing.T) {
 	s := newExportServer(t)
 	s.population(1, 2, "Patient", "Observation")

@@ -285,7 +285,7 @@ func (x *execution) execute(ctx context.Context) (*sinks.Manifest, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	if limit := x.r.Job.Policies.MaxDuration; limit > 0 {
-		timer := time.AfterFunc(limit-x.r.now().Sub(x.run.Started), func() { cancel(tooLong(limit)) })
+		timer := time.AfterFunc(limit-x.spent(), func() { cancel(tooLong(limit)) })
 		defer timer.Stop()
 	}
 	var watch sync.WaitGroup

@@ -106,7 +106,7 @@ func (r *Runner) takeUp(ctx context.Context, o Options, lock *ledger.Lock) (*exe
 			chosen.plan.Trusted = chosen.plan.Trusted || o.Adopt.Trust
 		}
 		if err := chosen.update(ctx, func(run *ledger.Run) {
-			if o.Adopt != nil && !o.Adopt.KickedOff.IsZero() {
+			if o.Adopt != nil && chosen.plan.Adopted && !o.Adopt.KickedOff.IsZero() { // the server's word on a kick-off of flue's own stays
 				run.KickoffDate = o.Adopt.KickedOff
 			}
 			run.State = Planned
@@ -145,7 +145,7 @@ func (x *execution) unfit(g ground) string {
 		return "it began in the future: a clock was changed"
 	case age >= r.resumeWithin(x.plan):
 		return "it is older than resume_within, or detached_within, allows"
-	case limit > 0 && age >= limit:
+	case limit > 0 && x.spent() >= limit:
 		return "it took longer than max_duration"
 	case run.State == Failed && !resumable(run):
 		return "it failed for a reason that does not pass"
@@ -166,6 +166,16 @@ func (r *Runner) resumeWithin(p plan) time.Duration {
 		return d
 	}
 	return defaultResumeWithin
+}
+
+// spent is how much of max_duration is over: of a run whose export was left to the
+// server, or taken over, what this try took.
+func (x *execution) spent() time.Duration {
+	since := x.run.Started
+	if x.plan.Detached || x.plan.Adopted {
+		since = x.began
+	}
+	return x.r.now().Sub(since)
 }
 
 func (r *Runner) planFingerprint(g ground) string {

@@ -12,7 +12,7 @@ func policiesObject() object[Policies] {
 			at("overlap", "Taken off the watermark of a snapshot, so that nothing falls between two runs.", duration(time.Second, 0), func(p *Policies) *time.Duration { return &p.Overlap }).or("10m"),
 			at("resume_within", "How old a failed run may be for the next one to take it up again.", duration(time.Minute, 0), func(p *Policies) *time.Duration { return &p.ResumeWithin }).or("20h"),
 			at("detached_within", "The same for a run whose export was left running at the server (flue run --detach) or taken over (flue adopt).", duration(time.Minute, 0), func(p *Policies) *time.Duration { return &p.DetachedWithin }).or("30d"),
-			at("max_duration", "How long one run may take.", duration(time.Second, 0), func(p *Policies) *time.Duration { return &p.MaxDuration }).or("unlimited"),
+			at("max_duration", "How long one run may take, the tries before included; where its export was left running at the server (flue run --detach) or taken over (flue adopt), how long one try may.", duration(time.Second, 0), func(p *Policies) *time.Duration { return &p.MaxDuration }).or("unlimited"),
 			word("missing_scope", "When the server grants less than was asked: fail the run, or skip the types concerned and record it.", func(p *Policies) *string { return &p.MissingScope }, "fail", "skip"),
 			word("ambiguous_kickoff", "When the connection broke so that nobody knows whether the server took the request: repeat it, or stop.", func(p *Policies) *string { return &p.AmbiguousKickoff }, "repeat", "stop"),
 			word("on_export_lost", "When the server no longer knows the export: restart it, or fail.", func(p *Policies) *string { return &p.OnExportLost }, "restart", "fail"),
