@@ -32,8 +32,9 @@ func (c *Client) AdoptURL(raw string, origins []string) (string, error) {
 
 // Comparison is what the manifest of an export tells of how it was asked for.
 type Comparison struct {
-	// Known says that the manifest repeats the parameters. The URL of a POST has
-	// none, and some servers leave them out.
+	// Known says that the manifest repeats the parameters, asked for at the base URL.
+	// The URL of a POST has none, and some servers leave them out; one with another base
+	// is of another tenant, or came through a proxy that rewrites it.
 	Known bool
 	// Differs names what is other than in the request compared with: "level",
 	// "group" or parameters; never values (I7).
@@ -41,15 +42,15 @@ type Comparison struct {
 	Since   time.Time // the _since of the export; zero: everything
 }
 
-// Compare holds the request that the manifest repeats against another one, but for
-// the time of _since, which it returns.
-func (m *Manifest) Compare(r Request) Comparison {
+// Compare holds the request that the manifest repeats against another one of the
+// server with the base URL, but for the time of _since, which it returns.
+func (m *Manifest) Compare(base *url.URL, r Request) Comparison {
 	var c Comparison
 	u, err := url.Parse(m.asked)
 	if err != nil || u.Path == "" {
 		return c
 	}
-	level, group := levelOf(u.Path)
+	level, group, root := levelOf(u.Path)
 	switch {
 	case level == "":
 		return c
@@ -62,7 +63,8 @@ func (m *Manifest) Compare(r Request) Comparison {
 	if err != nil || len(got) == 0 {
 		return c
 	}
-	c.Known = len(r.Patients) == 0 // those go by POST
+	here := root == strings.Trim(base.Path, "/") || !strings.HasPrefix(u.Path, "/") // is relative to it
+	c.Known = here && len(r.Patients) == 0                                          // those go by POST
 	r.Since, r.Patients = time.Time{}, nil
 	want := url.Values{}
 	for _, p := range r.params() {
@@ -92,20 +94,22 @@ func (m *Manifest) Compare(r Request) Comparison {
 	return c
 }
 
-// levelOf reads the level of an export from the path that it was asked for at; ""
-// when it is none.
-func levelOf(path string) (level Level, group string) {
+// levelOf reads the level of an export from the path that it was asked for at, and the
+// path of the base URL, without slashes around it; the level is "" when it is none.
+func levelOf(path string) (level Level, group, base string) {
 	segments := strings.Split(strings.Trim(path, "/"), "/")
-	n := len(segments)
-	switch {
-	case segments[n-1] != "$export":
-		return "", ""
-	case n > 2 && segments[n-3] == "Group":
-		return Group, segments[n-2]
-	case n > 1 && segments[n-2] == "Patient":
-		return Patient, ""
+	n := len(segments) - 1
+	if segments[n] != "$export" {
+		return "", "", ""
 	}
-	return System, ""
+	level = System
+	switch {
+	case n > 1 && segments[n-2] == "Group":
+		level, group, n = Group, segments[n-1], n-2
+	case n > 0 && segments[n-1] == "Patient":
+		level, n = Patient, n-1
+	}
+	return level, group, strings.Join(segments[:n], "/")
 }
 
 // members are the values of a parameter in an order of their own, those of lists

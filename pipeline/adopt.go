@@ -40,6 +40,9 @@ func (r *Runner) inspect(ctx context.Context, a Adoption) (Adoption, error) {
 		return a, &Failure{Text: "the export cannot be taken over", Err: err, Kind: classUsage, Advice: "give the Content-Location that the kick-off was answered with, at the server of the job"}
 	}
 	a.StatusURL = status
+	if err := r.others(ctx, status); err != nil {
+		return a, err
+	}
 	m, _, err := r.Bulk.Status(ctx, status)
 	if err != nil {
 		return a, fmt.Errorf("take over export: %w", err)
@@ -48,6 +51,25 @@ func (r *Runner) inspect(ctx context.Context, a Adoption) (Adoption, error) {
 		a.running = r.now()
 	}
 	return a, nil
+}
+
+// others refuses the export of a run of another job: whoever ends first deletes it
+// under the other one, which then asks for another (I4).
+func (r *Runner) others(ctx context.Context, statusURL string) error {
+	runs, err := r.Ledger.Unfinished(ctx, "")
+	if err != nil {
+		return err
+	}
+	for _, run := range runs {
+		if run.Job != r.Job.Name && run.StatusURL == statusURL {
+			return &Failure{
+				Text:   "the export is that of run " + run.ID + " of job " + run.Job,
+				Advice: "run that job to end it, or give its run up with flue cancel " + run.ID + ", which deletes the export",
+				Kind:   classUsage,
+			}
+		}
+	}
+	return nil
 }
 
 // among refuses an adoption that would cost another export of the job: runs are
@@ -89,13 +111,13 @@ func (r *Runner) adopt(a *Adoption, run *ledger.Run, latest *sinks.Manifest) {
 // what was asked for follows on the latest snapshot without a gap. Anything else is
 // refused, and the export stays at the server.
 func (x *execution) recognize(ctx context.Context, m *export.Manifest) error {
-	said := m.Compare(x.request())
+	said := m.Compare(x.bulk.Base, x.request())
 	switch {
 	case len(said.Differs) > 0:
 		return x.disown(ctx, "it was not asked for as the job asks: other are "+strings.Join(said.Differs, ", "),
 			"make a job that asks as the export was asked for, and adopt it for that one")
 	case !said.Known && !x.plan.Trusted:
-		return x.disown(ctx, "the server does not repeat how it was asked for",
+		return x.disown(ctx, "the server does not repeat how it was asked for, or repeats it with another base URL than the job's",
 			"where you know that it asks for everything as the job does, say so with --trust-request")
 	case x.latest != nil && x.latest.TransactionTime != nil && m.TransactionTime.Before(*x.latest.TransactionTime):
 		return x.disown(ctx, "it is older than the latest snapshot of the job", "run the job instead")

@@ -266,6 +266,7 @@ func TestI9AdoptedForeignRequest(t *testing.T) {
 		"Patient/" + wants:                "level",
 		"Group/1/" + wants:                "level",
 		"nothing":                         "does not repeat",
+		"/tenant-b/" + wants:              "another base URL",
 	} {
 		s := newExportServer(t)
 		s.population(1, 2, "Patient", "Observation")
@@ -343,6 +344,25 @@ func TestI5AdoptedBesideOthers(t *testing.T) {
 	if err := w.fails(t, Options{Adopt: &Adoption{StatusURL: foreign}}); classOf(err) != classServer {
 		t.Errorf("an export that is gone: %v", err)
 	}
+}
+
+// I4: no job takes over what a run of another one waits for.
+func TestI4AdoptedFromAnotherJob(t *testing.T) {
+	s := newExportServer(t)
+	s.population(1, 2, "Patient", "Observation")
+	s.says = wants
+	w := newWorld(t, s)
+	run := w.state(t, w.detached(t, Options{}).Run)
+	other := *w
+	other.Job.Name = "other"
+	err := other.fails(t, Options{Adopt: &Adoption{StatusURL: run.StatusURL}})
+	if classOf(err) != classUsage || !strings.Contains(err.Error(), run.ID+" of job "+run.Job) || s.deletes != 0 {
+		t.Errorf("%v, %d deletes", err, s.deletes)
+	}
+	if sum := w.run(t, Options{}); sum.Run != run.ID || s.kickoffs != 1 || len(sum.Manifest.Warnings) != 0 {
+		t.Errorf("run %s after %s, %d kick-offs, warnings %v", sum.Run, run.ID, s.kickoffs, sum.Manifest.Warnings)
+	}
+	w.clean(t)
 }
 
 // F22: the server has no other copy of an adopted export; nothing is asked for in

@@ -29,8 +29,8 @@ history. It must lie at the job's server or one of its origins.
 What was asked for is read from the request that the server repeats in its manifest,
 and must be what the job asks for: everything, or the changes since an instant that
 follow on the job's latest snapshot without a gap. Any other export is refused and
-left at the server. Where the server does not repeat the request, --trust-request
-takes your word for it.
+left at the server. Where the server does not repeat the request, or repeats it with
+another base URL than the job's, --trust-request takes your word for it.
 
 Watermarks move only when the server repeats the request and it is certain when the
 export was asked for: --kicked-off says so, or the export was seen to run well after
