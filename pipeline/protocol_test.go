@@ -107,6 +107,32 @@ func TestP27FailedDeleteNeverFailsTheRun(t *testing.T) {
 	w.clean(t)
 }
 
+// P27: for a day after its end a run's export is tried again, however long ago the run
+// began; then it is left to the server.
+func TestP27FailedDeleteIsTriedForADay(t *testing.T) {
+	for hours, forgotten := range map[time.Duration]bool{26 + 23: false, 26 + 25: true} {
+		s := newExportServer(t)
+		s.population(1, 2, "Patient", "Observation")
+		s.before(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+			if r.Method == http.MethodDelete {
+				w.WriteHeader(http.StatusBadRequest)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+		w := newWorld(t, s)
+		run := w.detached(t, Options{}).Run
+		w.runLater(t, 26*time.Hour, Options{})
+		if w.state(t, run).StatusURL == "" {
+			t.Error("the export is forgotten at the first try")
+		}
+		w.runLater(t, hours*time.Hour, Options{})
+		if got := w.state(t, run).StatusURL == ""; got != forgotten {
+			t.Errorf("%d hours after the beginning: forgotten %v, want %v", hours, got, forgotten)
+		}
+	}
+}
+
 // P28: the manifest keeps the transaction's time, the kick-off's and the watermark,
 // which is the earlier of the two less an overlap.
 func TestP28ManifestKeepsTheTimes(t *testing.T) {

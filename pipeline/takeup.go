@@ -19,7 +19,7 @@ const (
 	orphanAge = 7 * 24 * time.Hour
 	// pruneAfter is how long the ledger keeps the files of ended runs.
 	pruneAfter = 30 * 24 * time.Hour
-	// deleteWithin is how long the DELETE of an ended run's export is tried
+	// deleteWithin is how long after its end the DELETE of a run's export is tried
 	// again by later runs.
 	deleteWithin = 24 * time.Hour
 )
@@ -269,7 +269,7 @@ func (x *execution) drop(ctx context.Context, s State) error {
 
 // deleteExport deletes the run's export at the server and forgets its status
 // URL (P27). A failure is only a warning; later runs of the job try again for a
-// day.
+// day after this one has ended.
 func (x *execution) deleteExport(ctx context.Context) {
 	if x.run.StatusURL == "" {
 		return
@@ -282,7 +282,7 @@ func (x *execution) deleteExport(ctx context.Context) {
 		if err != nil {
 			x.warn("export-not-deleted", "the export could not be deleted at the server", 1)
 			x.r.log().Warn("delete export", "run", x.id, "error", err)
-			if x.r.now().Sub(x.run.Started) < deleteWithin {
+			if ended := x.run.Ended; ended.IsZero() || x.r.now().Sub(ended) < deleteWithin {
 				return
 			}
 		}
