@@ -152,7 +152,8 @@ func (f *KeyFile) Keys() (Keys, error) {
 
 // parseChosen reads the key with this kid and those that a rotation put in its place
 // (F12): a kid that the configuration names must not end a program when its key does.
-// An empty kid means all keys.
+// An empty kid means all keys. A broken key beside the one that is named does not stop it,
+// as in [ParseKey].
 func parseChosen(data []byte, kid string) (Keys, error) {
 	one, err := parseKeys(data, kid)
 	if err != nil || kid == "" || one[0].notAfter.IsZero() {
@@ -160,7 +161,7 @@ func parseChosen(data []byte, kid string) (Keys, error) {
 	}
 	all, err := parseKeys(data, "")
 	if err != nil {
-		return nil, err
+		return one, nil
 	}
 	for _, k := range all {
 		if k.alg.name == one[0].alg.name && k.notBefore.After(one[0].notBefore) {
