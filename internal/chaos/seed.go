@@ -176,6 +176,8 @@ func (s *site) untilPublished(ctx context.Context, r *result, w *watcher, faults
 		case t.Hung:
 			s.violate(fmt.Sprintf("try %d hung: killed after %v", len(r.tries), s.limit))
 			return false, nil
+		case t.Killed && t.last == "published":
+			return true, nil // the kill came when all was done: another run would publish a delta
 		case t.Killed:
 			continue
 		case !slices.Contains(allowed, t.Code):
