@@ -17,7 +17,7 @@ func killCampaign(ctx context.Context, o options) (err error) {
 	kills := max(o.kills, 1)
 	s := scenario{
 		Seed: max(o.seed, 1), Mode: bulk, Types: []string{"Patient", "Observation", "Encounter", "Condition", "Practitioner", "Organization"},
-		Compression: "gzip", Downloads: 2, OnMismatch: "fail", Patients: max(o.patients, 60+4*kills), Export: 300 * time.Millisecond, FileSize: 12 << 10, PageSize: 50,
+		Compression: "gzip", Downloads: 2, OnMismatch: "fail", Patients: max(o.patients, 60+8*kills), Export: 300 * time.Millisecond, FileSize: 12 << 10, PageSize: 50,
 	}
 	r := rand.New(rand.NewPCG(s.Seed, 0x6b696c6c))
 	t, err := newSite(ctx, o, s, filepath.Join(o.dir, "kills"))
@@ -99,8 +99,10 @@ func drawKill(r *rand.Rand, done, of int) fault {
 		f.On = killOn + pick(r, "planned", "authorized", "landing")
 	case done < 3:
 		f.On, f.How = pick(r, onStatus, onKickoff, onToken, onMetadata), pick(r, "before", "within", "after")
+	case done == of-1: // nothing is left to kill when this one comes late
+		f.On = killOn + "publishing"
 	case done > of*9/10:
-		f.On = killOn + pick(r, "converting", "type", "publishing", "landing")
+		f.On = killOn + pick(r, "converting", "landing")
 	default:
 		f.On, f.How, f.Skip = onFile, pick(r, "before", "within", "after"), r.IntN(4)
 	}
