@@ -176,8 +176,12 @@ func (s *site) untilPublished(ctx context.Context, r *result, w *watcher, faults
 		case t.Hung:
 			s.violate(fmt.Sprintf("try %d hung: killed after %v", len(r.tries), s.limit))
 			return false, nil
-		case t.Killed && t.last == "published":
-			return true, nil // the kill came when all was done: another run would publish a delta
+		case t.Killed && w.visible() > before:
+			done, err := s.ended()
+			if err != nil || done {
+				return done, err // the kill came when all was done: another run would publish a delta
+			}
+			continue
 		case t.Killed:
 			continue
 		case !slices.Contains(allowed, t.Code):
@@ -195,6 +199,16 @@ func (s *site) untilPublished(ctx context.Context, r *result, w *watcher, faults
 	}
 	s.violate(fmt.Sprintf("nothing is published after %d tries", triesAtMost))
 	return false, nil
+}
+
+// ended reports whether the ledger holds the newest run for published.
+func (s *site) ended() (published bool, err error) {
+	err = s.withLedger(func(l *ledger.Ledger, ctx context.Context) error {
+		runs, err := l.Runs(ctx, jobName, 1)
+		published = len(runs) > 0 && runs[0].State == "published"
+		return err
+	})
+	return published, err
 }
 
 // examine looks at what a run published and left behind.
