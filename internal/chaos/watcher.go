@@ -63,9 +63,10 @@ func (w *watcher) look() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.looked++
+	target, linked := os.Readlink(filepath.Join(w.dir, "latest")) // first: what it names is to be there afterwards
 	entries, err := os.ReadDir(filepath.Join(w.dir, "snapshots"))
 	if err != nil {
-		if _, err := os.Lstat(filepath.Join(w.dir, "latest")); err == nil {
+		if linked == nil {
 			w.violate("I1: latest is there before a snapshot")
 		}
 		return
@@ -80,8 +81,7 @@ func (w *watcher) look() {
 		}
 		w.whole[e.Name()] = true
 	}
-	target, err := os.Readlink(filepath.Join(w.dir, "latest"))
-	if err == nil && !w.whole[filepath.Base(target)] {
+	if linked == nil && !w.whole[filepath.Base(target)] {
 		w.violate("I1: latest points at no snapshot")
 	}
 }
