@@ -101,10 +101,11 @@ func BenchmarkShred(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			k, err := s.newWorker(in, l, defaultBudget)
+			t, err := s.newTeam(1, defaultBudget, in, l, nil)
 			if err != nil {
 				b.Fatal(err)
 			}
+			k := t.workers[0]
 			k.feeder = &feeder{maxLine: mostLine}
 			b.SetBytes(int64(len(data[typ])))
 			b.ReportAllocs()

@@ -15,16 +15,16 @@ import (
 // line makes a longer block.
 const blockSize = 256 << 10
 
-// block is a stretch of whole lines of one part. A block without data tells the
-// worker to end its row group.
+// block is a stretch of whole lines of one part.
 type block struct {
 	data   []byte
 	place          // of the first byte
 	line   int64   // number of the first line, kept where lines are skipped
 	skips  []int64 // numbers of the lines that are not published, rising
 	places []place // of the lines, where they do not follow one another
-	flush  bool
-	long   bool // it has the feeder's token
+	round  int64   // how often each worker was dealt a block before
+	last   bool    // the row group ends with it
+	long   bool    // it has the feeder's token
 }
 
 // place is where a line begins.
@@ -45,9 +45,8 @@ type feeder struct {
 	long    chan struct{} // holds the token of the one block that may be longer than size (I8)
 	size    int           // bytes of a block
 	maxLine int64
-	epoch   int64 // bytes after which all workers end their row groups
 	turn    int
-	since   int64   // bytes since the row groups began
+	round   int64
 	sorter  *sorter // nil when lines stay in the order of delivery
 }
 
@@ -71,7 +70,7 @@ func (f *feeder) feed(ctx context.Context, parts []sinks.Part) error {
 			return fmt.Errorf("sort: %w", err)
 		}
 	}
-	return f.flush(ctx)
+	return nil
 }
 
 // sorted deals out the lines that the sorter has.
@@ -217,31 +216,38 @@ func (f *feeder) take(ctx context.Context, b *block) error {
 	return f.sorter.add(b)
 }
 
-// send hands the block to the worker whose turn it is.
+// send hands the block to the worker whose turn it is. The row group ends with a
+// long block, for the values of one may be all that there is memory for.
 func (f *feeder) send(ctx context.Context, b *block) error {
-	n := int64(len(b.data)) // b is the worker's once it is sent
+	long := b.long // b is the worker's once it is sent
+	if err := f.deal(ctx, b); err != nil {
+		return err
+	}
+	if !long {
+		return nil
+	}
+	for f.turn > 0 {
+		if err := f.deal(ctx, &block{}); err != nil {
+			return err
+		}
+	}
+	for range f.queues {
+		if err := f.deal(ctx, &block{last: true}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *feeder) deal(ctx context.Context, b *block) error {
+	b.round = f.round
 	select {
 	case f.queues[f.turn] <- b:
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	f.turn = (f.turn + 1) % len(f.queues)
-	f.since += n
-	if f.since >= f.epoch {
-		return f.flush(ctx)
-	}
-	return nil
-}
-
-// flush ends the row groups of all workers.
-func (f *feeder) flush(ctx context.Context) error {
-	f.since, f.turn = 0, 0
-	for _, q := range f.queues {
-		select {
-		case q <- &block{flush: true}:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
+	if f.turn = (f.turn + 1) % len(f.queues); f.turn == 0 {
+		f.round++
 	}
 	return nil
 }
@@ -259,7 +265,7 @@ func (f *feeder) get() *block {
 // put gives a block back. Long ones are left to the garbage collector.
 func (f *feeder) put(b *block) {
 	f.shorten(b)
-	if cap(b.data) > f.size {
+	if cap(b.data) != f.size {
 		return
 	}
 	*b = block{data: b.data[:0], skips: b.skips[:0], places: b.places[:0]}

@@ -1,19 +1,19 @@
 package parquet
 
 import (
-	"bytes"
 	"hash/crc32"
-	"slices"
 
 	"github.com/apache/arrow/go/v17/parquet/compress"
 )
 
-// chunk is the encoded column of a row group: a stretch of the group's bytes.
+// chunk is the encoded column of a row group: a stretch of an encoder's bytes.
 type chunk struct {
+	leaf         int    // of the schema
+	bytes        []byte // when the row group is whole
 	codec        compress.Compression
-	dictAt       int // position of the dictionary page within the group; -1 without one
-	dataAt       int // position of the first data page
-	end          int
+	start, end   int   // within the encoder's bytes
+	dictAt       int64 // position of the dictionary page within the chunk; -1 without one
+	dataAt       int64 // position of the first data page
 	uncompressed int64 // bytes with the headers of pages
 	data         int64 // of these, those of the data pages
 	entries      int64
@@ -23,36 +23,33 @@ type chunk struct {
 	min, max     []byte // nil without statistics
 }
 
-// rowGroup is an encoded row group: one stretch of bytes, whose chunks stand in
-// the order of the schema's leaves.
-type rowGroup struct {
-	bytes  []byte
-	chunks []chunk
-	rows   int
-}
-
-// reset empties the group for the next one.
-func (g *rowGroup) reset() {
-	if cap(g.bytes) > mostGroup {
-		g.bytes = nil
-	}
-	*g = rowGroup{bytes: g.bytes[:0], chunks: g.chunks[:0]}
-}
-
-// mostGroup is the greatest buffer of a row group that is kept for the next one.
+// mostGroup is the greatest buffer of chunks that is kept for the next row group.
 const mostGroup = 32 << 20
 
-// clone copies the group, to keep it past the encoder's next use.
-func (g *rowGroup) clone() *rowGroup {
-	return &rowGroup{bytes: bytes.Clone(g.bytes), chunks: slices.Clone(g.chunks), rows: g.rows}
+// reset forgets the chunks of the last row group.
+func (e *encoder) reset() {
+	if cap(e.bytes) > mostGroup {
+		e.bytes = nil
+	}
+	e.bytes, e.chunks = e.bytes[:0], e.chunks[:0]
+	e.leaf = -1
 }
 
-// writePage compresses a page into the group.
+// seal gives the chunks their bytes, which stay where they are until the next
+// row group.
+func (e *encoder) seal() {
+	for i := range e.chunks {
+		c := &e.chunks[i]
+		c.bytes = e.bytes[c.start:c.end]
+	}
+}
+
+// writePage compresses a page into the chunk.
 func (e *encoder) writePage(c *chunk, h pageHeader, page []byte) {
 	// The header has the length of what comes behind it: that is written first,
 	// with more than enough room before it, and then moved to the header.
-	at := len(e.group.bytes)
-	out := room(e.group.bytes, headerRoom+len(page))[:at+headerRoom]
+	at := len(e.bytes)
+	out := room(e.bytes, headerRoom+len(page))[:at+headerRoom]
 	if c.codec == compress.Codecs.Uncompressed {
 		out = append(out, page...)
 	} else {
@@ -62,7 +59,7 @@ func (e *encoder) writePage(c *chunk, h pageHeader, page []byte) {
 	h.uncompressed, h.compressed, h.crc = len(page), len(packed), crc32.ChecksumIEEE(packed)
 	header := h.append(out[:at])
 	c.uncompressed += int64(len(header) - at + len(page))
-	e.group.bytes = append(header, packed...)
+	e.bytes = append(header, packed...)
 }
 
 // headerRoom is more than a page header takes.
@@ -70,7 +67,7 @@ const headerRoom = 64
 
 // dictionaryPage writes the column's dictionary.
 func (e *encoder) dictionaryPage(c *chunk, d *dictionary) {
-	c.dictAt = len(e.group.bytes)
+	c.dictAt = int64(len(e.bytes) - c.start)
 	e.writePage(c, pageHeader{kind: pageDictionary, values: d.len(), encoding: encodingPlain}, d.plain)
 }
 
@@ -94,7 +91,7 @@ func (e *encoder) dataPage(c *chunk, cut cutter, entries uint32, encoding int32,
 // bytes. Tiny chunks stay as they are: the frame of a compressed page would be
 // longer than what it saves.
 func (e *encoder) begin(s *stream, size int) chunk {
-	c := chunk{codec: e.compressor.codec, dictAt: -1, dataAt: -1, entries: int64(s.reps.entries), nulls: int64(s.reps.entries - s.instances)}
+	c := chunk{leaf: e.leaf, codec: e.compressor.codec, start: len(e.bytes), dictAt: -1, entries: int64(s.reps.entries), nulls: int64(s.reps.entries - s.instances)}
 	if size < tinyChunk {
 		c.codec = compress.Codecs.Uncompressed
 	}
@@ -103,8 +100,11 @@ func (e *encoder) begin(s *stream, size int) chunk {
 
 const tinyChunk = 256
 
+// beginData is called before the first data page.
+func (e *encoder) beginData(c *chunk) { c.dataAt = int64(len(e.bytes) - c.start) }
+
 // finish closes the chunk.
 func (e *encoder) finish(c *chunk) {
-	c.end = len(e.group.bytes)
-	e.group.chunks = append(e.group.chunks, *c)
+	c.end = len(e.bytes)
+	e.chunks = append(e.chunks, *c)
 }

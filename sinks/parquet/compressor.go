@@ -23,8 +23,12 @@ type compressor struct {
 	encoder *zstd.Encoder
 }
 
+// zstdWindow is how many bytes back a match may lie.
+const zstdWindow = 2 << 20
+
 // newCompressor returns a compressor by name; "" is zstd. Level is that of zstd
-// from 1 to 22, 0 for 1: more does little for such pages and takes longer.
+// from 1 to 22, 0 for 3: less finds little of what repeats further on, more takes
+// longer and does little.
 func newCompressor(name string, level int) (*compressor, error) {
 	switch name {
 	case None:
@@ -36,12 +40,12 @@ func newCompressor(name string, level int) (*compressor, error) {
 		return nil, fmt.Errorf("unknown compression %q", name)
 	}
 	if level == 0 {
-		level = 1
+		level = 3
 	}
 	encoder, err := zstd.NewWriter(nil,
 		zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(level)),
 		zstd.WithEncoderConcurrency(1),
-		zstd.WithWindowSize(pageBytes),
+		zstd.WithWindowSize(zstdWindow),
 		zstd.WithEncoderCRC(false), // the page header has one
 		// Ids and timestamps hold few matches and a small alphabet.
 		zstd.WithAllLitEntropyCompression(true),

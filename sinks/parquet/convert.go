@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -71,74 +72,77 @@ func (s *Sink) convert(ctx context.Context, in sinks.Input, dst sinks.Staging, l
 
 // run starts a feeder and the workers, and waits for them.
 func (s *Sink) run(ctx context.Context, in sinks.Input, l *layout, w *writer) (_ []*worker, err error) {
-	n, share := s.workers(in)
-	sorter, err := s.newSorter(in, int64(n)*share/4)
+	n, budget := s.workers(in)
+	sorter, err := s.newSorter(in, budget/4)
 	if err != nil {
 		return nil, err
 	}
 	if sorter != nil {
-		share = share / 4 * 3
+		budget = budget / 4 * 3
 		defer func() { err = errors.Join(err, sorter.close()) }()
 	}
-	g, ctx := errgroup.WithContext(ctx)
 	f := &feeder{
 		free:    make(chan *block, (queueLength+2)*n),
 		long:    make(chan struct{}, 1),
 		size:    s.blockSize(),
 		maxLine: or(s.MaxLine, defaultMaxLine),
-		epoch:   int64(n) * min(or(s.RowGroup, defaultRowGroup), share),
 		sorter:  sorter,
 	}
 	f.long <- struct{}{}
-	workers := make([]*worker, n)
-	turns := make([]chan struct{}, n)
-	for i := range workers {
-		k, err := s.newWorker(in, l, share)
+	t, err := s.newTeam(n, budget, in, l, w)
+	if err != nil {
+		return nil, err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	for _, k := range t.workers {
+		queue := make(chan *block, queueLength)
+		f.queues = append(f.queues, queue)
+		k.feeder = f
+		g.Go(func() error { return k.work(ctx, queue) })
+	}
+	g.Go(func() error { return f.feed(ctx, in.Parts) })
+	return t.workers, g.Wait()
+}
+
+// newTeam makes n workers.
+func (s *Sink) newTeam(n int, budget int64, in sinks.Input, l *layout, w *writer) (*team, error) {
+	t := &team{
+		group:  newRowGroup(l),
+		writer: w,
+		input:  or(s.RowGroup, defaultRowGroup),
+		// The buffers of values are up to twice as large, and the garbage
+		// collector lets the heap be twice what is alive.
+		values: budget / 4,
+	}
+	t.last.Store(math.MaxInt64)
+	t.open.Store(int64(n))
+	for range n {
+		c, err := newCompressor(s.Compression, s.Level)
 		if err != nil {
 			return nil, err
 		}
-		workers[i] = k
-		turns[i] = make(chan struct{}, 1)
-		f.queues = append(f.queues, make(chan *block, queueLength))
+		k := &worker{typ: in.Type, team: t, shredder: newShredder(l, t.group.pool)}
+		k.walker.Use(l.tree.Columns())
+		k.encoder = &encoder{layout: l, compressor: c, run: []byte(in.Run)}
+		t.group.parts = append(t.group.parts, k.shredder)
+		t.workers = append(t.workers, k)
 	}
-	turns[0] <- struct{}{}
-	for i, k := range workers {
-		k.writer, k.feeder = w, f
-		k.turn, k.next = turns[i], turns[(i+1)%n]
-		g.Go(func() error { return k.work(ctx, f.queues[i]) })
-	}
-	g.Go(func() error { return f.feed(ctx, in.Parts) })
-	return workers, g.Wait()
+	return t, nil
 }
 
 // queueLength is how many blocks wait for a worker.
 const queueLength = 3
 
-// worker converts blocks of lines to row groups.
+// worker shreds blocks of lines, and encodes columns of the row groups.
 type worker struct {
 	typ      string
+	team     *team
+	feeder   *feeder
 	walker   fhirjson.Walker
 	shredder *shredder
 	encoder  *encoder
-	share    int64 // bytes of memory that the buffers may have
-	rows     int64
-
-	feeder *feeder
-	writer *writer
-	groups []*rowGroup // encoded before the turn came, because memory ran short
-	turn   <-chan struct{}
-	next   chan<- struct{}
-}
-
-func (s *Sink) newWorker(in sinks.Input, l *layout, share int64) (*worker, error) {
-	c, err := newCompressor(s.Compression, s.Level)
-	if err != nil {
-		return nil, err
-	}
-	k := &worker{typ: in.Type, shredder: newShredder(l), share: share}
-	k.walker.Use(l.tree.Columns())
-	k.encoder = &encoder{layout: l, shredder: k.shredder, compressor: c, run: []byte(in.Run)}
-	return k, nil
+	input    int64 // bytes of the row group
+	rows     int64 // of all row groups
 }
 
 // newSorter returns nil when the rows stay in the order of delivery.
@@ -156,41 +160,42 @@ func (s *Sink) newSorter(in sinks.Input, memory int64) (*sorter, error) {
 
 var errOtherType = errors.New("resource of another type")
 
-// work converts the blocks of the queue until it is closed.
+// work converts the blocks of the queue until it is closed, and helps with the
+// row groups of the others until theirs are.
 func (k *worker) work(ctx context.Context, queue <-chan *block) error {
-	for {
-		var b *block
-		var open bool
-		select {
-		case b, open = <-queue:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-		if !open {
-			return nil
-		}
-		if b.flush {
-			if err := k.flush(ctx); err != nil {
-				return err
+	for open := true; ; {
+		if open {
+			var b *block
+			select {
+			case b, open = <-queue:
+			case <-ctx.Done():
+				return context.Cause(ctx)
 			}
-			continue
+			if !open {
+				k.team.open.Add(-1)
+			} else if last, err := k.shred(b); err != nil {
+				return err
+			} else if !last {
+				continue
+			}
 		}
-		if err := b.each(k.line); err != nil {
+		over, err := k.team.finish(ctx, k)
+		if err != nil || over {
 			return err
 		}
-		if k.shredder.bytes() > k.share/4 {
-			// I8: the values have reached their part of the share before the
-			// row group has its size. Buffers are up to twice as large, and the
-			// garbage collector lets the heap be twice what is alive.
-			g, err := k.encoder.encode()
-			if err != nil {
-				return fmt.Errorf("encode %s: %w", k.typ, err)
-			}
-			k.groups = append(k.groups, g.clone())
-			g.reset()
-		}
-		k.feeder.put(b)
 	}
+}
+
+// shred shreds a block, and reports whether the row group ends with it.
+func (k *worker) shred(b *block) (last bool, err error) {
+	if err := b.each(k.line); err != nil {
+		return false, err
+	}
+	k.input += int64(len(b.data))
+	round := b.round
+	last = b.last
+	k.feeder.put(b)
+	return k.team.ends(k, round) || last, nil
 }
 
 // line shreds one line into a row.
@@ -208,33 +213,6 @@ func (k *worker) line(p place, line []byte) error {
 	}
 	k.shredder.end()
 	k.rows++
-	return nil
-}
-
-// flush encodes the row group and writes it when it is the worker's turn: the
-// order of row groups is that of the workers.
-func (k *worker) flush(ctx context.Context) error {
-	if k.shredder.rows() > 0 {
-		g, err := k.encoder.encode()
-		if err != nil {
-			return fmt.Errorf("encode %s: %w", k.typ, err)
-		}
-		k.groups = append(k.groups, g)
-	}
-	select {
-	case <-k.turn:
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	for _, g := range k.groups {
-		if err := k.writer.append(ctx, g); err != nil {
-			return err
-		}
-		g.reset()
-	}
-	clear(k.groups)
-	k.groups = k.groups[:0]
-	k.next <- struct{}{}
 	return nil
 }
 

@@ -81,20 +81,24 @@ func (d *deletions) flush() error {
 		return nil
 	}
 	e := &d.encoder
-	e.group = rowGroup{bytes: e.group.bytes[:0], chunks: e.group.chunks[:0], rows: int(d.rows)}
+	e.reset()
 	rows := &stream{
 		defs: appendRun(nil, 0, d.rows), instances: d.rows,
 		reps: &repetition{runs: appendRun(nil, 0, d.rows), entries: d.rows},
 	}
 	for _, v := range []*values{&d.types, &d.ids} {
+		e.leaf++
 		if _, err := e.column(rows, v, true); err != nil {
 			return fmt.Errorf("encode deletions: %w", err)
 		}
 		v.reset(&d.pool)
 	}
+	e.leaf++
 	e.constant(rows, e.run)
+	e.seal()
+	n := int(d.rows)
 	d.rows, d.bytes = 0, 0
-	return d.file.append(&e.group)
+	return d.file.append(n, e.chunks)
 }
 
 // Commit implements sinks.DeletionWriter.

@@ -45,8 +45,11 @@ func (e *encoder) derive(f *field) error {
 		d.remap = append(d.remap, int32(k))
 	}
 	if losses {
-		for _, i := range src.indexes {
-			e.count(d.fates[i])
+		indexes := src.indexed()
+		for p := indexes.take(all); p != nil; p = indexes.take(all) {
+			for _, i := range p {
+				e.count(d.fates[i])
+			}
 		}
 	}
 	if src.plainCount == 0 && nulls == 0 && v.dict.len() == src.dict.len() && v.dict.len() > 0 {
@@ -115,14 +118,15 @@ func (e *encoder) count(fate verdict) {
 func (e *encoder) shared(v *values, stats bool) {
 	src := e.source.chunk
 	c := src
+	c.leaf, c.start = e.leaf, len(e.bytes)
 	c.min, c.max = nil, nil
 	if stats {
 		c.min, c.max = bounds(v)
 	}
 	c.uncompressed = 0
 	e.dictionaryPage(&c, &v.dict)
-	c.dataAt = len(e.group.bytes)
-	e.group.bytes = append(e.group.bytes, e.group.bytes[src.dataAt:src.end]...)
+	e.beginData(&c)
+	e.bytes = append(e.bytes, e.bytes[src.start+int(src.dataAt):src.end]...)
 	c.uncompressed += src.data
 	e.finish(&c)
 }
@@ -134,12 +138,15 @@ func (e *encoder) remapped(f *field, nulls int) error {
 	src, st := e.source.values, e.source.stream
 	v := &d.values
 	d.valid = d.valid[:0]
-	for _, i := range src.indexes {
-		k := d.remap[i]
-		if k >= 0 {
-			v.indexes = append(v.indexes, uint32(k))
+	indexes := src.indexed()
+	for p := indexes.take(all); p != nil; p = indexes.take(all) {
+		for _, i := range p {
+			k := d.remap[i]
+			if k >= 0 {
+				v.indexes = append(v.indexes, uint32(k))
+			}
+			d.valid = append(d.valid, k >= 0)
 		}
-		d.valid = append(d.valid, k >= 0)
 	}
 	// Few types occur: their dictionary serves to the end.
 	v.plain = src.plainCount > 0 && f.content != contentRefType

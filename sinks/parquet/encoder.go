@@ -8,15 +8,16 @@ import (
 	"github.com/flue-fhir/flue/sinks"
 )
 
-// encoder turns the cells of a shredder into a row group. It belongs to one
-// goroutine.
+// encoder encodes columns of row groups. It belongs to one goroutine.
 type encoder struct {
 	layout     *layout
-	shredder   *shredder
 	compressor *compressor
 	run        []byte
 
-	group   rowGroup
+	leaf    int           // of the column in hand, in the order of the schema
+	taken   bool          // the text column in hand, and with it those derived of it
+	bytes   []byte        // of the chunks
+	chunks  []chunk       // of the row group in hand
 	streams []*stream     // one a depth, reused
 	reps    []*repetition // one a depth, reused
 	source  source        // the text column that derived ones follow
@@ -34,83 +35,100 @@ type source struct {
 	chunk  chunk
 }
 
-// encode encodes and forgets the shredder's rows. The result is valid until the
-// next call.
-func (e *encoder) encode() (*rowGroup, error) {
-	rows := e.shredder.rows()
-	e.group.reset()
-	e.group.rows = int(rows)
-	for _, c := range e.shredder.cells {
-		c.close()
-	}
-	e.shredder.unmapped.close()
+// encode encodes the columns of the row group that nobody else takes. The chunks
+// are valid until the next call.
+func (e *encoder) encode(g *rowGroup) error {
+	e.reset()
+	rows := g.rows()
 	root := &stream{
 		defs:      appendRun(nil, 0, rows),
 		instances: rows,
 		reps:      &repetition{runs: appendRun(nil, 0, rows), entries: rows},
 	}
 	for _, f := range e.layout.fields {
-		if err := e.field(f, root, 0); err != nil {
-			return nil, err
+		if err := e.field(g, f, root, 0); err != nil {
+			return fmt.Errorf("encode %s: %w", e.layout.typ, err)
 		}
 	}
-	e.shredder.reset()
-	return &e.group, nil
+	e.seal()
+	return nil
 }
 
 // field encodes a column, or the columns of a group, below the parent's stream.
-func (e *encoder) field(f *field, parent *stream, depth int) error {
-	switch {
-	case f.content == contentType:
+func (e *encoder) field(g *rowGroup, f *field, parent *stream, depth int) error {
+	if f.content == contentGroup {
+		return e.fields(g, f, parent, depth)
+	}
+	e.leaf++
+	if f.content.derived() {
+		if !e.taken {
+			return nil
+		}
+		return e.derive(f)
+	}
+	if e.taken = g.take(e.leaf); !e.taken {
+		return nil
+	}
+	switch f.content {
+	case contentType:
 		e.constant(parent, []byte(e.layout.typ))
 		return nil
-	case f.content == contentRun:
+	case contentRun:
 		st, _ := e.at(depth)
 		*st = stream{defs: appendRun(st.defs[:0], 1, parent.instances), max: 1, instances: parent.instances, reps: parent.reps}
 		e.constant(st, e.run)
 		return nil
-	case f.content.derived():
-		return e.derive(f)
 	}
-	c := &e.shredder.unmapped
-	if f.content != contentUnmapped {
-		c = e.shredder.cells[f.node.ID]
+	c := g.column(f)
+	have := c.values.count()
+	if f.content == contentBoolean {
+		have = uint32(len(c.booleans))
 	}
+	st, err := e.refine(f, c, have, parent, depth)
+	if err != nil {
+		return err
+	}
+	if f.content == contentBoolean {
+		e.booleans(st, c.booleans)
+		return nil
+	}
+	ch, err := e.column(st, &c.values, f.stats)
+	if err != nil {
+		return fmt.Errorf("column %s: %w", f.name, err)
+	}
+	e.source = source{stream: st, values: &c.values, chunk: ch}
+	return nil
+}
+
+// fields encodes the columns of a group.
+func (e *encoder) fields(g *rowGroup, f *field, parent *stream, depth int) error {
+	c := g.column(f)
+	st, err := e.refine(f, c, c.instances, parent, depth)
+	if err != nil {
+		return err
+	}
+	for _, child := range f.fields {
+		if err := e.field(g, child, st, depth+1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// refine makes the stream of a column, or of a group, which has so many values.
+func (e *encoder) refine(f *field, c *cell, have uint32, parent *stream, depth int) (*stream, error) {
 	st, reps := e.at(depth)
 	if c.list {
 		parent.list(&c.pres, &c.lengths, &c.itemPres, st, reps)
 	} else {
 		parent.single(&c.pres, st)
 	}
-	have := c.values.count()
-	switch f.content {
-	case contentGroup:
-		have = c.instances
-	case contentBoolean:
-		have = uint32(len(c.booleans))
-	}
 	if have != st.instances {
 		// Every value stands in a slot that its parents have, or the file would
 		// tell another story than the lines.
-		return fmt.Errorf("column %s: %d values for %d slots", f.name, have, st.instances)
+		return nil, fmt.Errorf("column %s: %d values for %d slots", f.name, have, st.instances)
 	}
-	switch f.content {
-	case contentGroup:
-		for _, child := range f.fields {
-			if err := e.field(child, st, depth+1); err != nil {
-				return err
-			}
-		}
-	case contentBoolean:
-		e.booleans(st, c.booleans)
-	default:
-		ch, err := e.column(st, &c.values, f.stats)
-		if err != nil {
-			return fmt.Errorf("column %s: %w", f.name, err)
-		}
-		e.source = source{stream: st, values: &c.values, chunk: ch}
-	}
-	return nil
+	return st, nil
 }
 
 // at returns the stream and the repetition levels that are kept for a depth.
@@ -124,15 +142,15 @@ func (e *encoder) at(depth int) (*stream, *repetition) {
 
 // column encodes a column of values.
 func (e *encoder) column(st *stream, v *values, stats bool) (chunk, error) {
-	width := max(widthOf(v.dict.len()-1), 1)
-	c := e.begin(st, len(v.dict.plain)+v.plainBytes+len(v.indexes)*width/8+2*len(st.defs))
+	width := indexWidth(v.dict.len())
+	c := e.begin(st, len(v.dict.plain)+v.plainBytes+int(v.count()-v.plainCount)*width/8+2*len(st.defs))
 	if stats {
 		c.min, c.max = bounds(v)
 	}
 	if v.dict.len() > 0 {
 		e.dictionaryPage(&c, &v.dict)
 	}
-	c.dataAt = len(e.group.bytes)
+	e.beginData(&c)
 	cut := newCutter(st)
 	if err := e.dictPages(&c, &cut, v, width); err != nil {
 		return c, err
@@ -147,25 +165,39 @@ func (e *encoder) column(st *stream, v *values, stats bool) (chunk, error) {
 // dictPages writes the values that are dictionary-encoded.
 func (e *encoder) dictPages(c *chunk, cut *cutter, v *values, width int) error {
 	perPage := uint32(pageBytes * 8 / width)
-	rest := v.indexes
-	for len(rest) > 0 {
-		want := min(uint32(len(rest)), perPage)
-		if want == uint32(len(rest)) && v.plainCount == 0 {
+	left := v.count() - v.plainCount
+	for indexes := v.indexed(); left > 0; {
+		want := min(left, perPage)
+		if want == left && v.plainCount == 0 {
 			want = all
 		}
 		from := *cut
 		entries, n := cut.next(want)
-		if int(n) > len(rest) {
+		if n > left {
 			return fmt.Errorf("dictionary ends within a row")
 		}
+		left -= n
 		e.dataPage(c, from, entries, encodingDict, func(dst []byte) []byte {
 			e.hybrid.reset(append(dst, byte(width)), width)
-			e.hybrid.addAll(rest[:n])
+			for n > 0 {
+				p := indexes.take(int(n))
+				e.hybrid.addAll(p)
+				n -= uint32(len(p))
+			}
 			return e.hybrid.finish()
 		})
-		rest = rest[n:]
 	}
 	return nil
+}
+
+// indexWidth is the number of bits of the indexes into a dictionary. From the
+// fifth bit on it is whole bytes: in those zstd finds what repeats.
+func indexWidth(values int) int {
+	width := max(widthOf(values-1), 1)
+	if width > 4 {
+		width = (width + 7) &^ 7
+	}
+	return width
 }
 
 // plainPages writes the other values, and the entries without a value that are
@@ -197,7 +229,7 @@ func (e *encoder) constant(st *stream, value []byte) {
 	var d dictionary
 	d.index(value)
 	e.dictionaryPage(&c, &d)
-	c.dataAt = len(e.group.bytes)
+	e.beginData(&c)
 	for cut := newCutter(st); !cut.done(); {
 		from := cut
 		entries, n := cut.next(all)
@@ -213,7 +245,7 @@ func (e *encoder) constant(st *stream, value []byte) {
 // booleans encodes a column of booleans, packed least significant bit first.
 func (e *encoder) booleans(st *stream, values []byte) {
 	c := e.begin(st, len(values)/8+2*len(st.defs))
-	c.dataAt = len(e.group.bytes)
+	e.beginData(&c)
 	for cut := newCutter(st); !cut.done(); {
 		from := cut
 		entries, n := cut.next(all)

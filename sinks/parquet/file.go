@@ -59,45 +59,50 @@ func (f *file) write(b []byte) error {
 
 func (f *file) abort() { _ = f.w.Abort() }
 
-// append writes a row group. After an error the file is gone.
-func (f *file) append(g *rowGroup) error {
-	base := f.at
-	if err := f.write(g.bytes); err != nil {
-		return err
-	}
+// append writes a row group: the chunks of all leaves, in any order. After an
+// error the file is gone.
+func (f *file) append(rows int, chunks []chunk) error {
+	sort.Slice(chunks, func(i, j int) bool { return chunks[i].leaf < chunks[j].leaf })
 	rg := f.footer.AppendRowGroup()
-	rg.SetNumRows(g.rows)
+	rg.SetNumRows(rows)
 	var total int64
-	for i := range g.chunks {
-		if err := g.chunks[i].describe(rg.NextColumnChunk(), base); err != nil {
+	for leaf := range f.layout.leaves {
+		if leaf >= len(chunks) || chunks[leaf].leaf != leaf {
+			f.abort()
+			return fmt.Errorf("write %s: leaf %d is not encoded", f.path, leaf)
+		}
+		c := &chunks[leaf]
+		base := f.at
+		if err := f.write(c.bytes); err != nil {
+			return err
+		}
+		if err := c.describe(rg.NextColumnChunk(), base); err != nil {
 			f.abort()
 			return fmt.Errorf("describe %s: %w", f.path, err)
 		}
-		total += g.chunks[i].uncompressed
+		total += c.uncompressed
 	}
 	if err := rg.Finish(total, f.groups); err != nil {
 		f.abort()
 		return fmt.Errorf("describe %s: %w", f.path, err)
 	}
 	f.groups++
-	f.rows += int64(g.rows)
+	f.rows += int64(rows)
 	return nil
 }
 
-// describe fills in the metadata of the chunk in a file where its row group
-// begins at base.
+// describe fills in the metadata of the chunk, which begins at base of the file.
 func (c *chunk) describe(b *metadata.ColumnChunkMetaDataBuilder, base int64) error {
 	info := metadata.ChunkMetaInfo{
 		NumValues:        c.entries,
 		IndexPageOffset:  -1,
-		DataPageOffset:   base + int64(c.dataAt),
-		CompressedSize:   int64(c.end - c.dataAt),
+		DataPageOffset:   base + c.dataAt,
+		CompressedSize:   int64(len(c.bytes)),
 		UncompressedSize: c.uncompressed,
 	}
 	stats := metadata.EncodingStats{DataEncodingStats: map[parquet.Encoding]int32{}}
 	if c.dictAt >= 0 {
-		info.DictPageOffset = base + int64(c.dictAt)
-		info.CompressedSize = int64(c.end - c.dictAt)
+		info.DictPageOffset = base + c.dictAt
 		stats.DictEncodingStats = map[parquet.Encoding]int32{parquet.Encodings.Plain: 1}
 	}
 	if c.dictPages > 0 {

@@ -33,6 +33,22 @@ func (p *presence) close() {
 	p.gap, p.run = 0, 0
 }
 
+// join appends the stretches of other, whose slots begin at base here. Both are
+// closed.
+func (p *presence) join(other *presence, base uint32) {
+	if len(other.runs) == 0 {
+		return
+	}
+	gap, run, rest := base-p.next+other.runs[0], other.runs[1], other.runs[2:]
+	if n := len(p.runs); gap == 0 && n > 0 {
+		p.runs[n-1] += run
+	} else {
+		p.runs = append(p.runs, gap, run)
+	}
+	p.runs = append(p.runs, rest...)
+	p.next = base + other.next
+}
+
 func (p *presence) reset() {
 	*p = presence{runs: p.runs[:0]}
 }

@@ -39,7 +39,7 @@ func (c *cell) slot() {
 type shredder struct {
 	cells    []*cell // by Node.ID; cells[0] is the row
 	unmapped cell    // the __unmapped column
-	pool     segments
+	pool     *segments
 	looks    []*values // columns whose dictionary is to be looked at after the row
 
 	scratch []byte // an unescaped string
@@ -52,8 +52,8 @@ type shredder struct {
 
 // newShredder makes the cells of a layout; tree is the walker's copy of the
 // layout's tree, with the same IDs.
-func newShredder(l *layout) *shredder {
-	s := &shredder{cells: make([]*cell, len(l.tree.Nodes))}
+func newShredder(l *layout, pool *segments) *shredder {
+	s := &shredder{cells: make([]*cell, len(l.tree.Nodes)), pool: pool}
 	seed := rand.Uint64()
 	cells := make([]cell, len(l.tree.Nodes))
 	for i := range cells {
@@ -87,6 +87,14 @@ func (s *shredder) bind(f *field) {
 	}
 }
 
+// cell returns that of a column which is not derived.
+func (s *shredder) cell(f *field) *cell {
+	if f.content == contentUnmapped {
+		return &s.unmapped
+	}
+	return s.cells[f.node.ID]
+}
+
 // rows is how many rows the row group has.
 func (s *shredder) rows() uint32 { return s.cells[0].instances }
 
@@ -98,12 +106,12 @@ func (s *shredder) end() {
 	if len(s.extra) > 0 {
 		s.extra = append(s.extra, '}')
 		s.unmapped.slot()
-		s.unmapped.values.add(s.extra, &s.pool)
+		s.unmapped.values.add(s.extra, s.pool)
 		s.extra = s.extra[:0]
 	}
 	if len(s.looks) > 0 {
 		for _, t := range s.looks {
-			t.settle(&s.pool)
+			t.settle(s.pool)
 		}
 		s.looks = s.looks[:0]
 	}
@@ -159,7 +167,7 @@ func (s *shredder) Scalar(n *fhirjson.Node, v fhirjson.Scalar) {
 			text = s.scratch
 		}
 	}
-	if c.values.add(text, &s.pool) {
+	if c.values.add(text, s.pool) {
 		s.looks = append(s.looks, &c.values)
 	}
 }
@@ -180,9 +188,9 @@ func (s *shredder) Unmapped(pointer, raw []byte) {
 // reset begins a new row group.
 func (s *shredder) reset() {
 	for _, c := range s.cells {
-		c.reset(&s.pool)
+		c.reset(s.pool)
 	}
-	s.unmapped.reset(&s.pool)
+	s.unmapped.reset(s.pool)
 	s.scratch, s.extra = reusable(s.scratch), reusable(s.extra)
 }
 
@@ -211,7 +219,34 @@ func (c *cell) reset(pool *segments) {
 	c.booleans = c.booleans[:0]
 }
 
+// join appends the rows of other, but for their values: those are joined column
+// by column. Both are closed.
+func (s *shredder) join(other *shredder) {
+	s.unmapped.join(&other.unmapped)
+	// The children first: their slots begin where their parents' instances end.
+	for i := len(s.cells) - 1; i > 0; i-- {
+		s.cells[i].join(other.cells[i])
+	}
+	s.cells[0].instances += other.cells[0].instances
+}
+
+func (c *cell) join(other *cell) {
+	c.pres.join(&other.pres, c.parent.instances)
+	c.itemPres.join(&other.itemPres, c.items)
+	c.lengths.runs = append(c.lengths.runs, other.lengths.runs...)
+	c.booleans = append(c.booleans, other.booleans...)
+	c.items += other.items
+	c.instances += other.instances
+}
+
 // close ends the open stretches of the row group before it is encoded.
+func (s *shredder) close() {
+	for _, c := range s.cells {
+		c.close()
+	}
+	s.unmapped.close()
+}
+
 func (c *cell) close() {
 	c.pres.close()
 	c.itemPres.close()

@@ -34,7 +34,7 @@ import (
 type Sink struct {
 	Version     string // of the program, for the footer
 	Compression string // Zstd (the default), Snappy or None
-	Level       int    // of zstd, 1 to 22; 0 means 1
+	Level       int    // of zstd, 1 to 22; 0 means 3
 	Unmapped    string // Keep (the default) or Fail
 	Drift       string // Widen (the default) or Fail
 
@@ -154,13 +154,13 @@ func (s *Sink) columns(in sinks.Input) (*fhirjson.Tree, error) {
 	return tree, nil
 }
 
-// workers is how many goroutines share the input, and how much memory each has.
-func (s *Sink) workers(in sinks.Input) (n int, share int64) {
+// workers is how many goroutines share the input, and how much memory they have.
+func (s *Sink) workers(in sinks.Input) (n int, budget int64) {
 	n = s.Workers
 	if n <= 0 {
 		n = runtime.GOMAXPROCS(0)
 	}
-	budget := in.Budget
+	budget = in.Budget
 	if budget <= 0 {
 		budget = defaultBudget
 	}
@@ -169,7 +169,7 @@ func (s *Sink) workers(in sinks.Input) (n int, share int64) {
 		input += p.Bytes()
 	}
 	n = max(1, int(min(int64(n), input/int64(4*s.blockSize()), budget/leastShare)))
-	return n, budget / int64(n)
+	return n, budget
 }
 
 // leastShare is the memory with which another worker is worth its while. It is

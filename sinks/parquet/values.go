@@ -3,6 +3,7 @@ package parquet
 import (
 	"encoding/binary"
 	"slices"
+	"sync"
 )
 
 // segmentSize is how much PLAIN text one segment holds, unless a single value
@@ -19,10 +20,15 @@ const (
 	maxDistinct    = 0.7 // distinct values over all
 )
 
-// segments is a pool of segments of one worker.
-type segments struct{ free [][]byte }
+// segments is a pool of segments. Several goroutines may use it at once.
+type segments struct {
+	mu   sync.Mutex
+	free [][]byte
+}
 
 func (s *segments) get() []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if n := len(s.free); n > 0 {
 		b := s.free[n-1]
 		s.free = s.free[:n-1]
@@ -33,6 +39,8 @@ func (s *segments) get() []byte {
 
 func (s *segments) put(b []byte) {
 	if cap(b) == segmentSize {
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		s.free = append(s.free, b)
 	}
 }
@@ -46,6 +54,7 @@ type values struct {
 	lastIndex uint32
 	last      []byte // the value of lastIndex
 	indexes   []uint32
+	joined    [][]uint32 // indexes of other workers' rows that follow
 	dict      dictionary
 	lookCount int // sizes of the dictionary at which it is looked at
 	lookBytes int
@@ -138,8 +147,77 @@ func reusable(b []byte) []byte {
 	return b[:0]
 }
 
+// join appends the values of another worker's rows, which that worker must not
+// touch until both have been reset.
+func (t *values) join(u *values, pool *segments) {
+	switch {
+	case u.dict.len() == 0:
+	case t.plainCount > 0:
+		// Behind PLAIN values no page has a dictionary again.
+		for _, i := range u.indexes {
+			t.addPlain(u.dict.value(i), pool)
+		}
+	default:
+		now := make([]uint32, u.dict.len()) // index here by index there
+		for i := range now {
+			now[i], _ = t.dict.index(u.dict.value(uint32(i)))
+		}
+		for i, k := range u.indexes {
+			u.indexes[i] = now[k]
+		}
+		t.joined = append(t.joined, u.indexes)
+	}
+	if u.plainCount > 0 {
+		t.joinPlain(u, pool)
+	}
+}
+
+// joinPlain takes over the PLAIN values.
+func (t *values) joinPlain(u *values, pool *segments) {
+	if len(u.sealed) == 0 && len(t.open)+len(u.open) <= segmentSize {
+		t.open = append(room(t.open, len(u.open)), u.open...)
+	} else {
+		if len(t.open) > 0 {
+			t.sealed = append(t.sealed, t.open)
+		}
+		t.sealed = append(t.sealed, u.sealed...)
+		clear(u.sealed)
+		t.open, u.open, u.sealed = u.open, nil, u.sealed[:0]
+	}
+	t.plainCount += u.plainCount
+	t.plainBytes += u.plainBytes
+}
+
 // count is how many values there are.
-func (t *values) count() uint32 { return uint32(len(t.indexes)) + t.plainCount }
+func (t *values) count() uint32 {
+	n := uint32(len(t.indexes)) + t.plainCount
+	for _, p := range t.joined {
+		n += uint32(len(p))
+	}
+	return n
+}
+
+// indexed returns the indexes of all values that are dictionary-encoded.
+func (t *values) indexed() indexCursor {
+	return append(indexCursor{t.indexes}, t.joined...)
+}
+
+// indexCursor reads indexes in order, stretch by stretch.
+type indexCursor [][]uint32
+
+// take returns the next indexes, at most n of them, and nil at the end.
+func (c *indexCursor) take(n int) []uint32 {
+	for len(*c) > 0 && len((*c)[0]) == 0 {
+		*c = (*c)[1:]
+	}
+	if len(*c) == 0 {
+		return nil
+	}
+	p := (*c)[0]
+	p = p[:min(n, len(p))]
+	(*c)[0] = (*c)[0][len(p):]
+	return p
+}
 
 // cursor reads the PLAIN values.
 func (t *values) cursor() plainCursor {
@@ -226,6 +304,8 @@ func (t *values) reset(pool *segments) {
 	t.open = t.open[:0]
 	t.dict.reset()
 	t.indexes, t.last = t.indexes[:0], nil
+	clear(t.joined)
+	t.joined = t.joined[:0]
 	t.plain = t.sticky
 	t.plainCount, t.plainBytes = 0, 0
 	t.lookCount, t.lookBytes = firstLookCount, firstLookBytes

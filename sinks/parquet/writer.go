@@ -41,13 +41,13 @@ func (w *writer) create(ctx context.Context) error {
 
 // append writes a row group to the open file, and closes the file when it has
 // its size.
-func (w *writer) append(ctx context.Context, g *rowGroup) error {
+func (w *writer) append(ctx context.Context, rows int, chunks []chunk) error {
 	if w.open == nil {
 		if err := w.create(ctx); err != nil {
 			return err
 		}
 	}
-	if err := w.open.append(g); err != nil {
+	if err := w.open.append(rows, chunks); err != nil {
 		w.open = nil
 		return err
 	}
