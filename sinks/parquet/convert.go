@@ -123,7 +123,7 @@ func (s *Sink) newTeam(n int, budget int64, in sinks.Input, l *layout, w *writer
 		}
 		k := &worker{typ: in.Type, team: t, shredder: newShredder(l, t.group.pool)}
 		k.walker.Use(l.tree.Columns())
-		k.encoder = &encoder{layout: l, compressor: c, run: []byte(in.Run)}
+		k.encoder = &encoder{layout: l, compressor: c, run: []byte(in.Run), pool: t.group.pool}
 		t.group.parts = append(t.group.parts, k.shredder)
 		t.workers = append(t.workers, k)
 	}

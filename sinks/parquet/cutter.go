@@ -7,7 +7,7 @@ import (
 
 // Bounds of a data page.
 const (
-	pageBytes   = 4 << 20 // of encoded values; a single row may exceed it
+	pageBytes   = 2 << 20 // of encoded values; a single row may exceed it
 	pageEntries = 1 << 20
 )
 

@@ -38,9 +38,9 @@ func (s *Sink) Deletions(ctx context.Context, run string, dst sinks.Staging) (si
 		return nil, fmt.Errorf("build schema of deletions: %w", err)
 	}
 	l := &layout{leaves: len(columns), schema: schema.NewSchema(root)}
-	d := &deletions{encoder: encoder{layout: l, compressor: c, run: []byte(run)}, group: or(s.RowGroup, deletionGroup)}
-	d.types.reset(&d.pool)
-	d.ids.reset(&d.pool)
+	d := &deletions{encoder: encoder{layout: l, compressor: c, run: []byte(run), pool: &segments{}}, group: or(s.RowGroup, deletionGroup)}
+	d.types.reset(d.encoder.pool)
+	d.ids.reset(d.encoder.pool)
 	if d.file, err = createFile(ctx, dst, deletionsPath, l, "flue version "+s.Version, []string{"flue.version", s.Version, "flue.run", run}); err != nil {
 		return nil, err
 	}
@@ -52,7 +52,6 @@ func (s *Sink) Deletions(ctx context.Context, run string, dst sinks.Staging) (si
 type deletions struct {
 	file    *file
 	encoder encoder
-	pool    segments
 	types   values
 	ids     values
 	rows    uint32
@@ -62,11 +61,11 @@ type deletions struct {
 
 // Add implements sinks.DeletionWriter.
 func (d *deletions) Add(typ, id string) error {
-	if d.types.add([]byte(typ), &d.pool) {
-		d.types.settle(&d.pool)
+	if d.types.add([]byte(typ), d.encoder.pool) {
+		d.types.settle(d.encoder.pool)
 	}
-	if d.ids.add([]byte(id), &d.pool) {
-		d.ids.settle(&d.pool)
+	if d.ids.add([]byte(id), d.encoder.pool) {
+		d.ids.settle(d.encoder.pool)
 	}
 	d.rows++
 	if d.bytes += int64(len(typ) + len(id)); d.bytes < d.group {
@@ -91,7 +90,7 @@ func (d *deletions) flush() error {
 		if _, err := e.column(rows, v, true); err != nil {
 			return fmt.Errorf("encode deletions: %w", err)
 		}
-		v.reset(&d.pool)
+		v.reset(d.encoder.pool)
 	}
 	e.leaf++
 	e.constant(rows, e.run)

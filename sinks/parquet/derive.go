@@ -13,7 +13,6 @@ type derivation struct {
 	fates  []verdict
 	valid  []bool
 	stream stream
-	pool   segments
 	buf    [16]byte
 }
 
@@ -28,7 +27,8 @@ func (e *encoder) derive(f *field) error {
 	v.dict.width = f.content.width()
 	v.dict.seed = src.dict.seed
 	v.sticky = false
-	v.reset(&d.pool)
+	v.reset(e.pool)
+	defer v.reset(e.pool)
 
 	d.remap, d.fates = d.remap[:0], d.fates[:0]
 	nulls, losses := 0, false
@@ -159,7 +159,7 @@ func (e *encoder) remapped(f *field, nulls int) error {
 			nulls++
 			continue
 		}
-		v.add(out, &d.pool)
+		v.add(out, e.pool)
 	}
 	if nulls > 0 {
 		st.without(d.valid, &d.stream)

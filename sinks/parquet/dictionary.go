@@ -94,7 +94,7 @@ func (d *dictionary) reset() {
 
 // bytes is how much memory the values take.
 func (d *dictionary) bytes() int {
-	return len(d.plain) + 20*len(d.offsets)
+	return len(d.plain) + 32*len(d.offsets)
 }
 
 // Odd constants of the mixing steps (from the golden ratio and wyhash).

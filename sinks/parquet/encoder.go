@@ -13,6 +13,7 @@ type encoder struct {
 	layout     *layout
 	compressor *compressor
 	run        []byte
+	pool       *segments
 
 	leaf    int           // of the column in hand, in the order of the schema
 	taken   bool          // the text column in hand, and with it those derived of it
@@ -50,8 +51,18 @@ func (e *encoder) encode(g *rowGroup) error {
 			return fmt.Errorf("encode %s: %w", e.layout.typ, err)
 		}
 	}
+	e.release()
 	e.seal()
 	return nil
+}
+
+// release gives up the values of the last text column, which all that follows
+// from it has been encoded of.
+func (e *encoder) release() {
+	if e.source.values != nil {
+		e.source.values.reset(e.pool)
+	}
+	e.source = source{}
 }
 
 // field encodes a column, or the columns of a group, below the parent's stream.
@@ -69,6 +80,7 @@ func (e *encoder) field(g *rowGroup, f *field, parent *stream, depth int) error 
 	if e.taken = g.take(e.leaf); !e.taken {
 		return nil
 	}
+	e.release()
 	switch f.content {
 	case contentType:
 		e.constant(parent, []byte(e.layout.typ))

@@ -174,7 +174,7 @@ func (s *Sink) workers(in sinks.Input) (n int, budget int64) {
 
 // leastShare is the memory with which another worker is worth its while. It is
 // so, too, when it has a few blocks to work on.
-const leastShare = 48 << 20
+const leastShare = 36 << 20
 
 func (s *Sink) blockSize() int { return int(or(int64(s.block), blockSize)) }
 
