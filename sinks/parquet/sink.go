@@ -10,11 +10,12 @@
 // has the table.
 //
 // A conversion reads the lines once. Blocks of lines go round the workers; each
-// walks its lines, shreds them into column buffers without allocating per
-// resource, and encodes a row group of its own. Row groups are written in a
-// fixed order, so the same input gives the same bytes for the same number of
-// workers; with one worker the rows stand in the order of delivery, or in that
-// of Sink.Sort.
+// walks its lines and shreds them into column buffers without allocating per
+// resource. Where a row group ends they meet, join what they have, and each
+// encodes the columns that nobody else has taken. Where that is does not depend
+// on who is faster, so the same input gives the same bytes for the same number
+// of workers; with one worker the rows stand in the order of delivery, or in
+// that of Sink.Sort.
 package parquet
 
 import (
@@ -53,7 +54,8 @@ type Sink struct {
 	// small type, or one with a small budget, has fewer.
 	Workers int
 
-	block int // bytes of a block; 0 means blockSize, tests make it small
+	block int   // bytes of a block; 0 means blockSize, tests make it small
+	least int64 // memory of a worker; 0 means leastShare, tests make it small
 }
 
 // How rows are ordered.
@@ -168,12 +170,13 @@ func (s *Sink) workers(in sinks.Input) (n int, budget int64) {
 	for _, p := range in.Parts {
 		input += p.Bytes()
 	}
-	n = max(1, int(min(int64(n), input/int64(4*s.blockSize()), budget/leastShare)))
+	n = max(1, int(min(int64(n), input/int64(4*s.blockSize()), budget/or(s.least, leastShare))))
 	return n, budget
 }
 
-// leastShare is the memory with which another worker is worth its while. It is
-// so, too, when it has a few blocks to work on.
+// leastShare is the memory with which another worker is worth its while, for
+// compressing takes some besides the values. It is so, too, when it has a few
+// blocks to work on.
 const leastShare = 36 << 20
 
 func (s *Sink) blockSize() int { return int(or(int64(s.block), blockSize)) }

@@ -71,14 +71,38 @@ func TestRowGroupsAndFiles(t *testing.T) {
 
 // TestSameBytes: the same input gives the same bytes (I5).
 func TestSameBytes(t *testing.T) {
-	in := newInput(t, "Patient", text(patients(3000)...))
-	s := &Sink{Workers: 3, block: 1024, RowGroup: 20_000, TargetSize: 20_000}
-	_, first := roundTrip(t, s, in)
-	for range 5 {
-		_, again := roundTrip(t, s, in)
-		if !maps.EqualFunc(first.files, again.files, bytes.Equal) {
-			t.Fatal("two conversions of the same input differ")
-		}
+	lines := patients(3000)
+	lines[1000] = `{"resourceType":"Patient","id":"long","name":[{"text":"` + strings.Repeat("x", 30_000) + `"}]}`
+	in := newInput(t, "Patient", text(lines...))
+	for name, c := range map[string]struct {
+		sink   Sink
+		budget int64
+		groups int // at least
+	}{
+		"size":       {sink: Sink{RowGroup: 60_000, TargetSize: 20_000}, groups: 4},
+		"memory":     {budget: 300_000, groups: 4},
+		"a long row": {groups: 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := c.sink
+			s.Workers, s.block, s.least = 3, 1024, 1
+			in := in
+			in.Budget = c.budget
+			out, first := roundTrip(t, &s, in)
+			groups := 0
+			for _, f := range parquetFiles(out) {
+				groups += open(t, first, f.Path).NumRowGroups()
+			}
+			if groups < c.groups {
+				t.Errorf("%d row groups, want %d or more", groups, c.groups)
+			}
+			for range 5 {
+				_, again := roundTrip(t, &s, in)
+				if !maps.EqualFunc(first.files, again.files, bytes.Equal) {
+					t.Fatal("two conversions of the same input differ")
+				}
+			}
+		})
 	}
 }
 
@@ -158,7 +182,9 @@ func TestEncodings(t *testing.T) {
 			`{"resourceType":"Observation","id":"%032d","status":"final","note":[{"text":"%0300d"},{"text":"n"}],"valueQuantity":{"value":%d.%d},"subject":{"reference":"Patient/%d"},"issued":"20%02d-01-01T00:00:%02d.%03dZ","effectiveDateTime":"%04d"}`,
 			i*7919, i%16_000, i%3000, i%10, i/20, i%50, i%60, i%1000, i%4000))
 	}
-	out, dst := roundTrip(t, &Sink{Workers: 1}, newInput(t, "Observation", text(lines...)))
+	in := newInput(t, "Observation", text(lines...))
+	roundTrip(t, &Sink{Workers: 3}, in)
+	out, dst := roundTrip(t, &Sink{Workers: 1}, in)
 	pages := map[string]string{}
 	r := open(t, dst, observation0)
 	g := r.MetaData().RowGroup(0)

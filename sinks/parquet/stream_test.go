@@ -12,14 +12,14 @@ import (
 type naiveNode struct {
 	list     bool
 	children []*naiveNode
-	c        cell
+	c        *cell   // of the worker that has the row
+	parts    []*cell // of all workers
 	defs     []uint32
 	reps     []uint32
 }
 
 func drawNode(t *rapid.T, depth int) *naiveNode {
 	n := &naiveNode{list: rapid.Bool().Draw(t, "list")}
-	n.c.list = n.list
 	if depth < 3 {
 		for range rapid.IntRange(0, 2).Draw(t, "children") {
 			n.children = append(n.children, drawNode(t, depth+1))
@@ -28,11 +28,25 @@ func drawNode(t *rapid.T, depth int) *naiveNode {
 	return n
 }
 
+// bind gives the rows that follow to another worker.
 func (n *naiveNode) bind(parent *cell) {
-	n.c.parent = parent
+	n.c = &cell{parent: parent, list: n.list}
+	n.parts = append(n.parts, n.c)
 	for _, c := range n.children {
-		c.bind(&n.c)
+		c.bind(n.c)
 	}
+}
+
+// join puts the rows of all workers together, the children first.
+func (n *naiveNode) join(part int) {
+	for _, c := range n.children {
+		c.join(part)
+	}
+	n.parts[part].close()
+	if part > 0 {
+		n.parts[0].join(n.parts[part])
+	}
+	n.c = n.parts[0]
 }
 
 // record draws one value of the node, tells the cells about it as the shredder
@@ -90,7 +104,6 @@ func expand(runs []run) []uint32 {
 func (n *naiveNode) check(t *rapid.T, parent *stream) {
 	var st stream
 	var reps repetition
-	n.c.close()
 	if n.list {
 		parent.list(&n.c.pres, &n.c.lengths, &n.c.itemPres, &st, &reps)
 	} else {
@@ -161,13 +174,24 @@ func decodeLevels(t *rapid.T, b []byte, most, n int) (levels []uint32, rest []by
 
 func TestStreamAgainstRecords(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		root := &cell{}
 		top := drawNode(t, 0)
-		top.bind(root)
-		rows := rapid.IntRange(1, 12).Draw(t, "rows")
-		for range rows {
-			root.instances++
-			top.record(t, 0, 0, 0)
+		var roots []*cell
+		rows := 0
+		for range rapid.IntRange(1, 3).Draw(t, "workers") {
+			root := &cell{}
+			roots = append(roots, root)
+			top.bind(root)
+			for range rapid.IntRange(0, 8).Draw(t, "rows") {
+				root.instances++
+				rows++
+				top.record(t, 0, 0, 0)
+			}
+		}
+		for i, root := range roots {
+			top.join(i)
+			if i > 0 {
+				roots[0].instances += root.instances
+			}
 		}
 		st := &stream{
 			defs:      appendRun(nil, 0, uint32(rows)),
