@@ -1,9 +1,9 @@
 package parquet
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
+	"math"
 )
 
 // derivation is the working memory of derived columns.
@@ -12,6 +12,8 @@ type derivation struct {
 	remap  []int32 // index in the derived dictionary by that in the source's; -1 is null
 	fates  []verdict
 	valid  []bool
+	second []int64 // what the second of two columns has of each text: the first leaves it here
+	at     int     // of second, to be taken next
 	stream stream
 	buf    [16]byte
 }
@@ -30,6 +32,11 @@ func (e *encoder) derive(f *field) error {
 	v.reset(e.pool)
 	defer v.reset(e.pool)
 
+	switch f.content {
+	case contentStart, contentRefType:
+		d.second = d.second[:0]
+	}
+	d.at = 0
 	d.remap, d.fates = d.remap[:0], d.fates[:0]
 	nulls, losses := 0, false
 	for i := range src.dict.len() {
@@ -72,7 +79,8 @@ func (c content) width() int {
 	return 0
 }
 
-// apply derives a value; nil is null.
+// apply derives a value; nil is null. Two columns follow from a date or a
+// reference: the first looks at the texts, the second takes what was found.
 func (d *derivation) apply(f *field, text []byte) ([]byte, verdict) {
 	switch f.content {
 	case contentNumeric:
@@ -82,27 +90,47 @@ func (d *derivation) apply(f *field, text []byte) ([]byte, verdict) {
 			return nil, fate
 		}
 		return out[:], fate
-	case contentStart, contentEnd:
+	case contentStart:
 		start, end, ok := parseSpan(text, f.node.Element.Kind)
 		if !ok {
+			d.second = append(d.second, none)
 			return nil, exact
 		}
-		if f.content == contentEnd {
-			start = end
+		d.second = append(d.second, end)
+		return d.timestamp(start), exact
+	case contentEnd:
+		if end := d.next(); end != none {
+			return d.timestamp(end), exact
 		}
-		binary.LittleEndian.PutUint64(d.buf[:], uint64(start))
-		return d.buf[:8], exact
 	case contentRefType:
-		if bytes.HasPrefix(text, []byte(urnUUID)) {
+		typ, id := splitReference(text)
+		if id == nil {
+			d.second = append(d.second, none)
 			return nil, exact
 		}
-		typ, _ := splitReference(text)
+		from := cap(text) - cap(id) // id is a slice of text
+		d.second = append(d.second, int64(from)<<32|int64(len(id)))
 		return typ, exact
 	case contentRefID:
-		_, id := splitReference(text)
-		return id, exact
+		if at := d.next(); at != none {
+			from := int(at >> 32)
+			return text[from : from+int(uint32(at))], exact
+		}
 	}
 	return nil, exact
+}
+
+// none stands in second for null.
+const none = math.MinInt64
+
+func (d *derivation) next() int64 {
+	d.at++
+	return d.second[d.at-1]
+}
+
+func (d *derivation) timestamp(at int64) []byte {
+	binary.LittleEndian.PutUint64(d.buf[:], uint64(at))
+	return d.buf[:8]
 }
 
 func (e *encoder) count(fate verdict) {

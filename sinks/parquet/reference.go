@@ -22,15 +22,16 @@ func splitReference(text []byte) (typ, id []byte) {
 		return nil, nil
 	}
 	rest := text
-	if i := bytes.LastIndex(rest, []byte("/_history/")); i >= 0 {
-		if !isID(rest[i+len("/_history/"):]) {
-			return nil, nil
-		}
-		rest = rest[:i]
-	}
 	slash := bytes.LastIndexByte(rest, '/')
 	if slash < 0 || !isID(rest[slash+1:]) {
 		return nil, nil
+	}
+	if before, ok := bytes.CutSuffix(rest[:slash], []byte("/_history")); ok {
+		rest = before
+		slash = bytes.LastIndexByte(rest, '/')
+		if slash < 0 || !isID(rest[slash+1:]) {
+			return nil, nil
+		}
 	}
 	base, id := rest[:slash], rest[slash+1:]
 	slash = bytes.LastIndexByte(base, '/')
