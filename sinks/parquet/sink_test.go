@@ -106,6 +106,24 @@ func TestSameBytes(t *testing.T) {
 	}
 }
 
+// TestEmptyRowGroups: row groups end at long lines, also where these are not
+// published and nothing else has come, and the workers stay together.
+func TestEmptyRowGroups(t *testing.T) {
+	var p part
+	var lines []string
+	for i, line := range patients(600) {
+		lines = append(lines, line)
+		for range i % 4 {
+			p.skips = append(p.skips, int64(len(lines)))
+			lines = append(lines, `{"resourceType":"Patient","language":"`+strings.Repeat("x", 700)+`"}`)
+		}
+	}
+	p.data = text(lines...).data
+	for _, workers := range []int{1, 2, 4} {
+		roundTrip(t, &Sink{Workers: workers, block: 256, least: 1}, newInput(t, "Patient", p))
+	}
+}
+
 // TestSkips: superseded, quarantined and other types' lines are not published.
 func TestSkips(t *testing.T) {
 	p := text(

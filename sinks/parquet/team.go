@@ -21,7 +21,11 @@ type team struct {
 	last atomic.Int64 // the round with which the row group ends
 	open atomic.Int64 // workers that may be dealt more
 	gate gate
-	over bool // written at the gate, when no worker is open
+
+	// What the last one at the gate has found, for all: a worker that goes on
+	// first changes what the others would see.
+	rows uint32
+	over bool // no worker is open
 }
 
 // lead is how many rounds a worker may be ahead of another: the feeder deals in
@@ -56,13 +60,14 @@ func (t *team) finish(ctx context.Context, k *worker) (over bool, err error) {
 		t.last.Store(math.MaxInt64)
 		t.over = t.open.Load() == 0
 		t.group.close()
+		t.rows = t.group.rows()
 		return nil
 	})
 	if err != nil {
 		return false, err
 	}
 	over = t.over
-	if t.group.rows() > 0 {
+	if t.rows > 0 {
 		if err := k.encoder.encode(t.group); err != nil {
 			return false, err
 		}
@@ -80,7 +85,7 @@ func (t *team) write(ctx context.Context) error {
 	for _, k := range t.workers {
 		chunks = append(chunks, k.encoder.chunks...)
 	}
-	return t.writer.append(ctx, int(t.group.rows()), chunks)
+	return t.writer.append(ctx, int(t.rows), chunks)
 }
 
 // gate lets goroutines wait for one another.
