@@ -80,7 +80,7 @@ func (s *found) take(a *app, path string) error {
 		}
 		s.seen[path] = true
 		s.streams = true
-		s.inputs = append(s.inputs, pipeline.Input{Name: "standard input", Stream: a.sys.Stdin})
+		s.inputs = append(s.inputs, pipeline.Input{Name: "standard input", Stream: &unpacked{name: "FILE", under: a.sys.Stdin}})
 		return nil
 	}
 	info, err := os.Stat(path)
@@ -99,7 +99,7 @@ func (s *found) take(a *app, path string) error {
 		if ignored > 0 {
 			text += fmt.Sprintf(", of %s", plural(int64(ignored), "file"))
 		}
-		return &usageError{message: text, hint: "the names of files in a folder must end in .ndjson or .jsonl, and .gz or .zst behind it; name others themselves"}
+		return &usageError{message: text, hint: "the names of files in a folder must end in .ndjson or .jsonl, and .gz, .zst or .bz2 behind it; name others themselves"}
 	}
 	return nil
 }
@@ -149,10 +149,7 @@ func (s *found) folder(path string, ignored *int) error {
 // isNDJSON tells a file in a folder by its name.
 func isNDJSON(name string) bool {
 	name = strings.ToLower(name)
-	for _, packed := range []string{".gz", ".zst"} {
-		name = strings.TrimSuffix(name, packed)
-	}
-	return slices.Contains([]string{".ndjson", ".jsonl"}, filepath.Ext(name))
+	return slices.Contains([]string{".ndjson", ".jsonl"}, filepath.Ext(cutPacked(name)))
 }
 
 // file adds one file, of whatever name.
@@ -174,10 +171,7 @@ func (s *found) file(path string) error {
 	}
 	if !info.Mode().IsRegular() {
 		// A pipe, such as that of a shell's <(command).
-		pipe := &pipeFile{path: path}
-		s.streams = true
-		s.pipes = append(s.pipes, pipe)
-		s.inputs = append(s.inputs, pipeline.Input{Name: path, Stream: pipe})
+		s.stream(path)
 		return nil
 	}
 	f, err := os.Open(path)
@@ -187,8 +181,25 @@ func (s *found) file(path string) error {
 	if info, err = f.Stat(); err != nil {
 		return errors.Join(unreadable(path, err), f.Close())
 	}
+	head := make([]byte, longestMagic)
+	n, err := io.ReadFull(f, head)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		return errors.Join(unreadable(path, err), f.Close())
+	}
 	if err := f.Close(); err != nil {
 		return unreadable(path, err)
+	}
+	packed := packingOf(head[:n])
+	if packed == nil {
+		packed = packingNamed(path)
+	}
+	switch {
+	case packed == nil:
+	case packed.unpack == nil:
+		return packed.refuse(path)
+	default:
+		s.stream(path)
+		return nil
 	}
 	s.inputs = append(s.inputs, pipeline.Input{
 		Name: path, Size: info.Size(), Stamp: stampOf(info),
@@ -201,6 +212,14 @@ func (s *found) file(path string) error {
 		},
 	})
 	return nil
+}
+
+// stream adds what is read once.
+func (s *found) stream(path string) {
+	file := &pipeFile{path: path}
+	s.streams = true
+	s.pipes = append(s.pipes, file)
+	s.inputs = append(s.inputs, pipeline.Input{Name: path, Stream: &unpacked{name: path, under: file}})
 }
 
 // lentFile is a file that the conversion reads where it lies.
