@@ -45,8 +45,10 @@ type feeder struct {
 	long    chan struct{} // holds the token of the one block that may be longer than size (I8)
 	size    int           // bytes of a block
 	maxLine int64
+	most    int64 // bytes of long blocks that end a row group
 	turn    int
 	round   int64
+	lengths int64   // bytes of long blocks since they last did
 	sorter  *sorter // nil when lines stay in the order of delivery
 }
 
@@ -216,16 +218,20 @@ func (f *feeder) take(ctx context.Context, b *block) error {
 	return f.sorter.add(b)
 }
 
-// send hands the block to the worker whose turn it is. The row group ends with a
-// long block, for the values of one may be all that there is memory for.
+// send hands the block to the worker whose turn it is. Long blocks may have more
+// values than there is memory for before the workers see it: enough of them end
+// the row group (I8).
 func (f *feeder) send(ctx context.Context, b *block) error {
-	long := b.long // b is the worker's once it is sent
+	if b.long {
+		f.lengths += int64(len(b.data))
+	}
 	if err := f.deal(ctx, b); err != nil {
 		return err
 	}
-	if !long {
+	if f.lengths < f.most {
 		return nil
 	}
+	f.lengths = 0
 	for f.turn > 0 {
 		if err := f.deal(ctx, &block{}); err != nil {
 			return err

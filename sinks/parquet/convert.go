@@ -82,6 +82,7 @@ func (s *Sink) run(ctx context.Context, in sinks.Input, l *layout, w *writer) (_
 		defer func() { err = errors.Join(err, sorter.close()) }()
 	}
 	f := &feeder{
+		most:    max(budget/4, 1),
 		free:    make(chan *block, (queueLength+2)*n),
 		long:    make(chan struct{}, 1),
 		size:    s.blockSize(),

@@ -81,7 +81,7 @@ func TestSameBytes(t *testing.T) {
 	}{
 		"size":       {sink: Sink{RowGroup: 60_000, TargetSize: 20_000}, groups: 4},
 		"memory":     {budget: 300_000, groups: 4},
-		"a long row": {groups: 2},
+		"a long row": {budget: 4 * 29_000, groups: 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := c.sink
@@ -119,8 +119,24 @@ func TestEmptyRowGroups(t *testing.T) {
 		}
 	}
 	p.data = text(lines...).data
+	in := newInput(t, "Patient", p)
+	in.Budget = 4
 	for _, workers := range []int{1, 2, 4} {
-		roundTrip(t, &Sink{Workers: workers, block: 256, least: 1}, newInput(t, "Patient", p))
+		roundTrip(t, &Sink{Workers: workers, block: 256, least: 1}, in)
+	}
+}
+
+// TestLongRowsTogether: rows longer than a block do not make a row group each.
+func TestLongRowsTogether(t *testing.T) {
+	var lines []string
+	for i := range 300 {
+		lines = append(lines, fmt.Sprintf(`{"resourceType":"Binary","id":"%d","data":"%s"}`, i, strings.Repeat("QUJD", 100)))
+	}
+	for _, workers := range []int{1, 3} {
+		out, dst := roundTrip(t, &Sink{Workers: workers, block: 256}, newInput(t, "Binary", text(lines...)))
+		if n := open(t, dst, out.Files[0].Path).NumRowGroups(); n != 1 {
+			t.Errorf("%d workers: %d row groups", workers, n)
+		}
 	}
 }
 
