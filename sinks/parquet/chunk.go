@@ -6,16 +6,17 @@ import (
 	"github.com/apache/arrow/go/v17/parquet/compress"
 )
 
-// chunk is the encoded column of a row group: a stretch of an encoder's bytes.
+// chunk is the encoded column of a row group.
 type chunk struct {
-	leaf         int    // of the schema
-	bytes        []byte // when the row group is whole
+	leaf         int // of the schema
 	codec        compress.Compression
-	start, end   int   // within the encoder's bytes
-	dictAt       int64 // position of the dictionary page within the chunk; -1 without one
-	dataAt       int64 // position of the first data page
-	uncompressed int64 // bytes with the headers of pages
-	data         int64 // of these, those of the data pages
+	pieces       [][]byte // of segments of the encoder
+	size         int64    // of the pieces
+	dictAt       int64    // position of the dictionary page within the chunk; -1 without one
+	dataAt       int64    // position of the first data page
+	dataPiece    int      // the piece that begins with it
+	uncompressed int64    // bytes with the headers of pages
+	data         int64    // of these, those of the data pages
 	entries      int64
 	nulls        int64
 	dictPages    int32 // data pages by encoding
@@ -23,51 +24,59 @@ type chunk struct {
 	min, max     []byte // nil without statistics
 }
 
-// mostGroup is the greatest buffer of chunks that is kept for the next row group.
-const mostGroup = 32 << 20
-
-// reset forgets the chunks of the last row group.
+// reset gives up the chunks of the last row group.
 func (e *encoder) reset() {
-	if cap(e.bytes) > mostGroup {
-		e.bytes = nil
+	for _, segment := range e.segments {
+		e.pool.put(segment)
 	}
-	e.bytes, e.chunks = e.bytes[:0], e.chunks[:0]
-	e.leaf = -1
+	clear(e.segments)
+	clear(e.chunks)
+	e.segments, e.chunks = e.segments[:0], e.chunks[:0]
 }
 
-// seal gives the chunks their bytes, which stay where they are until the next
-// row group.
-func (e *encoder) seal() {
-	for i := range e.chunks {
-		c := &e.chunks[i]
-		c.bytes = e.bytes[c.start:c.end]
+// write appends bytes to the chunk, which they stay in until the encoder is
+// reset. piece is whether another piece begins with them.
+func (e *encoder) write(c *chunk, b []byte, piece bool) {
+	c.size += int64(len(b))
+	for len(b) > 0 {
+		last := len(e.segments) - 1
+		if last < 0 || len(e.segments[last]) == segmentSize {
+			e.segments = append(e.segments, e.pool.get())
+			last++
+			piece = true
+		}
+		s := e.segments[last]
+		n := min(len(b), segmentSize-len(s))
+		from := len(s)
+		if !piece {
+			from -= len(c.pieces[len(c.pieces)-1])
+			c.pieces = c.pieces[:len(c.pieces)-1]
+		}
+		s = append(s, b[:n]...)
+		e.segments[last] = s
+		c.pieces = append(c.pieces, s[from:])
+		b, piece = b[n:], false
 	}
 }
 
 // writePage compresses a page into the chunk.
 func (e *encoder) writePage(c *chunk, h pageHeader, page []byte) {
-	// The header has the length of what comes behind it: that is written first,
-	// with more than enough room before it, and then moved to the header.
-	at := len(e.bytes)
-	out := room(e.bytes, headerRoom+len(page))[:at+headerRoom]
-	if c.codec == compress.Codecs.Uncompressed {
-		out = append(out, page...)
-	} else {
-		out = e.compressor.append(out, page)
+	packed := page
+	if c.codec != compress.Codecs.Uncompressed {
+		e.packed = e.compressor.append(e.packed[:0], page)
+		packed = e.packed
 	}
-	packed := out[at+headerRoom:]
 	h.uncompressed, h.compressed, h.crc = len(page), len(packed), crc32.ChecksumIEEE(packed)
-	header := h.append(out[:at])
-	c.uncompressed += int64(len(header) - at + len(page))
-	e.bytes = append(header, packed...)
+	e.header = h.append(e.header[:0])
+	c.uncompressed += int64(len(e.header) + len(page))
+	e.write(c, e.header, len(c.pieces) == c.dataPiece)
+	e.write(c, packed, false)
+	e.packed = reusable(e.packed)
 }
-
-// headerRoom is more than a page header takes.
-const headerRoom = 64
 
 // dictionaryPage writes the column's dictionary.
 func (e *encoder) dictionaryPage(c *chunk, d *dictionary) {
-	c.dictAt = int64(len(e.bytes) - c.start)
+	c.dictAt = c.size
 	e.writePage(c, pageHeader{kind: pageDictionary, values: d.len(), encoding: encodingPlain}, d.plain)
 }
 
@@ -91,7 +100,7 @@ func (e *encoder) dataPage(c *chunk, cut cutter, entries uint32, encoding int32,
 // bytes. Tiny chunks stay as they are: the frame of a compressed page would be
 // longer than what it saves.
 func (e *encoder) begin(s *stream, size int) chunk {
-	c := chunk{leaf: e.leaf, codec: e.compressor.codec, start: len(e.bytes), dictAt: -1, entries: int64(s.reps.entries), nulls: int64(s.reps.entries - s.instances)}
+	c := chunk{leaf: e.leaf, codec: e.compressor.codec, dictAt: -1, entries: int64(s.reps.entries), nulls: int64(s.reps.entries - s.instances)}
 	if size < tinyChunk {
 		c.codec = compress.Codecs.Uncompressed
 	}
@@ -101,10 +110,9 @@ func (e *encoder) begin(s *stream, size int) chunk {
 const tinyChunk = 256
 
 // beginData is called before the first data page.
-func (e *encoder) beginData(c *chunk) { c.dataAt = int64(len(e.bytes) - c.start) }
+func (e *encoder) beginData(c *chunk) { c.dataAt, c.dataPiece = c.size, len(c.pieces) }
 
 // finish closes the chunk.
 func (e *encoder) finish(c *chunk) {
-	c.end = len(e.bytes)
 	e.chunks = append(e.chunks, *c)
 }

@@ -80,7 +80,7 @@ func (d *deletions) flush() error {
 		return nil
 	}
 	e := &d.encoder
-	e.reset()
+	e.leaf = -1
 	rows := &stream{
 		defs: appendRun(nil, 0, d.rows), instances: d.rows,
 		reps: &repetition{runs: appendRun(nil, 0, d.rows), entries: d.rows},
@@ -94,10 +94,11 @@ func (d *deletions) flush() error {
 	}
 	e.leaf++
 	e.constant(rows, e.run)
-	e.seal()
 	n := int(d.rows)
 	d.rows, d.bytes = 0, 0
-	return d.file.append(n, e.chunks)
+	err := d.file.append(n, e.chunks)
+	e.reset()
+	return err
 }
 
 // Commit implements sinks.DeletionWriter.

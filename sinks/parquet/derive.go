@@ -146,7 +146,7 @@ func (e *encoder) count(fate verdict) {
 func (e *encoder) shared(v *values, stats bool) {
 	src := e.source.chunk
 	c := src
-	c.leaf, c.start = e.leaf, len(e.bytes)
+	c.leaf, c.pieces, c.size, c.dataPiece = e.leaf, nil, 0, 0
 	c.min, c.max = nil, nil
 	if stats {
 		c.min, c.max = bounds(v)
@@ -154,7 +154,8 @@ func (e *encoder) shared(v *values, stats bool) {
 	c.uncompressed = 0
 	e.dictionaryPage(&c, &v.dict)
 	e.beginData(&c)
-	e.bytes = append(e.bytes, e.bytes[src.start+int(src.dataAt):src.end]...)
+	c.pieces = append(c.pieces, src.pieces[src.dataPiece:]...)
+	c.size += src.size - src.dataAt
 	c.uncompressed += src.data
 	e.finish(&c)
 }

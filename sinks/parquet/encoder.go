@@ -15,16 +15,18 @@ type encoder struct {
 	run        []byte
 	pool       *segments
 
-	leaf    int           // of the column in hand, in the order of the schema
-	taken   bool          // the text column in hand, and with it those derived of it
-	bytes   []byte        // of the chunks
-	chunks  []chunk       // of the row group in hand
-	streams []*stream     // one a depth, reused
-	reps    []*repetition // one a depth, reused
-	source  source        // the text column that derived ones follow
-	derived derivation
-	hybrid  hybrid
-	page    []byte // a page before compression
+	leaf     int           // of the column in hand, in the order of the schema
+	taken    bool          // the text column in hand, and with it those derived of it
+	segments [][]byte      // with the bytes of the chunks
+	chunks   []chunk       // of the row group in hand
+	streams  []*stream     // one a depth, reused
+	reps     []*repetition // one a depth, reused
+	source   source        // the text column that derived ones follow
+	derived  derivation
+	hybrid   hybrid
+	page     []byte // before compression
+	packed   []byte // the page compressed
+	header   []byte // and its header
 
 	losses sinks.Losses // rounded and overflow
 }
@@ -37,9 +39,9 @@ type source struct {
 }
 
 // encode encodes the columns of the row group that nobody else takes. The chunks
-// are valid until the next call.
+// are valid until the encoder is reset.
 func (e *encoder) encode(g *rowGroup) error {
-	e.reset()
+	e.leaf = -1
 	rows := g.rows()
 	root := &stream{
 		defs:      appendRun(nil, 0, rows),
@@ -52,7 +54,6 @@ func (e *encoder) encode(g *rowGroup) error {
 		}
 	}
 	e.release()
-	e.seal()
 	return nil
 }
 

@@ -73,8 +73,10 @@ func (f *file) append(rows int, chunks []chunk) error {
 		}
 		c := &chunks[leaf]
 		base := f.at
-		if err := f.write(c.bytes); err != nil {
-			return err
+		for _, piece := range c.pieces {
+			if err := f.write(piece); err != nil {
+				return err
+			}
 		}
 		if err := c.describe(rg.NextColumnChunk(), base); err != nil {
 			f.abort()
@@ -97,7 +99,7 @@ func (c *chunk) describe(b *metadata.ColumnChunkMetaDataBuilder, base int64) err
 		NumValues:        c.entries,
 		IndexPageOffset:  -1,
 		DataPageOffset:   base + c.dataAt,
-		CompressedSize:   int64(len(c.bytes)),
+		CompressedSize:   c.size,
 		UncompressedSize: c.uncompressed,
 	}
 	stats := metadata.EncodingStats{DataEncodingStats: map[parquet.Encoding]int32{}}

@@ -76,6 +76,7 @@ func (t *team) finish(ctx context.Context, k *worker) (over bool, err error) {
 		}
 	}
 	k.shredder.reset()
+	k.encoder.reset()
 	k.input = 0
 	return over, nil
 }
