@@ -4,11 +4,11 @@ import "runtime/debug"
 
 // Bounds of the heap from which on garbage is collected harder.
 const (
-	defaultHeap = 512 << 20
+	defaultHeap = 352 << 20
 	leastHeap   = 256 << 20
 )
 
-// limitHeap has garbage collected harder when the heap passes twice the memory
+// limitHeap has garbage collected harder when the heap passes well over the memory
 // that a job's buffers may have, 0 for the default: only resources of many
 // megabytes bring it there (I8). GOMEMLIMIT in the environment takes precedence.
 func (a *app) limitHeap(memory int64) {
@@ -17,7 +17,7 @@ func (a *app) limitHeap(memory int64) {
 	}
 	limit := int64(defaultHeap)
 	if memory > 0 {
-		limit = max(2*memory, leastHeap)
+		limit = max(memory/8*11, leastHeap)
 	}
 	debug.SetMemoryLimit(limit)
 }
