@@ -1,60 +1,67 @@
 package parquet
 
 import (
-	"bytes"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
 )
 
-// drawValues fills a column of one worker: with values that repeat, with values
-// that do not, or with a dictionary that is given up on the way.
-func drawValues(t *rapid.T, v *values, pool *segments, want [][]byte) [][]byte {
-	v.reset(pool)
-	put := func(text string) {
-		if v.add([]byte(text), pool) {
-			v.settle(pool)
-		}
-		want = append(want, []byte(text))
+// texts are the values of columns: those that repeat, those that do not, a few
+// long ones, and those whose dictionary is given up on the way.
+func texts() map[string][]string {
+	out := map[string][]string{"none": nil}
+	for i := range 9000 {
+		out["few"] = append(out["few"], fmt.Sprint(i%17))
+		out["distinct"] = append(out["distinct"], fmt.Sprintf("%040d", i))
 	}
-	switch rapid.SampledFrom([]string{"none", "few", "distinct", "given up"}).Draw(t, "values") {
-	case "few":
-		for i := range rapid.IntRange(1, 3000).Draw(t, "count") {
-			put(fmt.Sprint(i % 17))
-		}
-	case "distinct":
-		for i := range rapid.IntRange(1, 9000).Draw(t, "count") {
-			put(fmt.Sprintf("%040d", i))
-		}
-	case "given up":
-		for i := range 20_000 {
-			put(fmt.Sprintf("%0600d", i%8000))
-		}
+	pad := strings.Repeat("x", 20_000)
+	for i := range 3000 {
+		out["long"] = append(out["long"], fmt.Sprintf("%d%s", i%3, pad))
+		out["given up"] = append(out["given up"], fmt.Sprintf("%d%s", i%1500, pad[:5000]))
 	}
-	return want
+	return out
 }
 
 // TestJoinedValues: the values of several workers are those of each, one after
 // the other, whatever has become of their dictionaries; and the workers go on.
 func TestJoinedValues(t *testing.T) {
+	texts := texts()
+	kinds := slices.Sorted(maps.Keys(texts))
 	rapid.Check(t, func(t *rapid.T) {
 		pool := &segments{}
 		columns := make([]values, rapid.IntRange(2, 4).Draw(t, "workers"))
 		for range 2 {
-			var want [][]byte
+			var want []string
 			for i := range columns {
-				want = drawValues(t, &columns[i], pool, want)
+				v := &columns[i]
+				v.reset(pool)
+				drawn := texts[rapid.SampledFrom(kinds).Draw(t, "kind")]
+				for _, text := range drawn[:rapid.IntRange(0, len(drawn)).Draw(t, "count")] {
+					if v.add([]byte(text), pool) {
+						v.settle(pool)
+					}
+					want = append(want, text)
+				}
 			}
 			v := &columns[0]
+			bytes := v.plainBytes
 			for i := range columns[1:] {
-				v.join(&columns[i+1], pool)
+				u := &columns[i+1]
+				bytes += u.plainBytes + maxDictBytes
+				v.join(u, pool)
+			}
+			if v.plainBytes > bytes {
+				t.Fatalf("%d bytes are PLAIN, want %d or fewer", v.plainBytes, bytes)
 			}
 			if got := int(v.count()); got != len(want) {
 				t.Fatalf("%d values, want %d", got, len(want))
 			}
 			check := func(got []byte) {
-				if !bytes.Equal(got, want[0]) {
+				if string(got) != want[0] {
 					t.Fatalf("got %.50s, want %.50s", got, want[0])
 				}
 				want = want[1:]
@@ -77,4 +84,12 @@ func TestJoinedValues(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestIndexWidth(t *testing.T) {
+	for values, want := range map[int]int{1: 1, 2: 1, 3: 2, 16: 4, 17: 8, 256: 8, 257: 16, 1 << 16: 16, 1<<16 + 1: 24} {
+		if got := indexWidth(values); got != want {
+			t.Errorf("%d values: %d bits, want %d", values, got, want)
+		}
+	}
 }

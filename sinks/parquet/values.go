@@ -152,12 +152,13 @@ func reusable(b []byte) []byte {
 func (t *values) join(u *values, pool *segments) {
 	switch {
 	case u.dict.len() == 0:
-	case t.plainCount > 0:
+	case t.plainCount > 0 && u.short():
 		// Behind PLAIN values no page has a dictionary again.
 		for _, i := range u.indexes {
 			t.addPlain(u.dict.value(i), pool)
 		}
 	default:
+		t.fold(pool)
 		now := make([]uint32, u.dict.len()) // index here by index there
 		for i := range now {
 			now[i], _ = t.dict.index(u.dict.value(uint32(i)))
@@ -170,6 +171,38 @@ func (t *values) join(u *values, pool *segments) {
 	if u.plainCount > 0 {
 		t.joinPlain(u, pool)
 	}
+}
+
+// short reports whether the values of the dictionary would not take much memory
+// as PLAIN ones, each as often as it occurs (I8).
+func (t *values) short() bool {
+	n := 0
+	for _, i := range t.indexes {
+		if n += 4 + len(t.dict.value(i)); n > maxDictBytes {
+			return false
+		}
+	}
+	return true
+}
+
+// fold puts the PLAIN values into the dictionary.
+func (t *values) fold(pool *segments) {
+	if t.plainCount == 0 {
+		return
+	}
+	indexes := make([]uint32, 0, t.plainCount)
+	cursor := t.cursor()
+	for v := cursor.next(); v != nil; v = cursor.next() {
+		i, _ := t.dict.index(v)
+		indexes = append(indexes, i)
+	}
+	t.joined = append(t.joined, indexes)
+	for _, s := range t.sealed {
+		pool.put(s)
+	}
+	clear(t.sealed)
+	t.sealed, t.open = t.sealed[:0], t.open[:0]
+	t.plainCount, t.plainBytes = 0, 0
 }
 
 // joinPlain takes over the PLAIN values.
