@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -38,9 +39,15 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		panic(err)
 	}
-	var steps atomic.Int64
+	// FLUE_TEST_CRASH_STEP is the name of a step, and behind a # which of its times.
+	step, times, _ := strings.Cut(os.Getenv("FLUE_TEST_CRASH_STEP"), "#")
+	nth, err := strconv.ParseInt(cmp.Or(times, "1"), 10, 64)
+	if err != nil {
+		panic(err)
+	}
+	var steps, named atomic.Int64
 	r.probe = func(name string) {
-		if steps.Add(1) == at || name == os.Getenv("FLUE_TEST_CRASH_STEP") {
+		if steps.Add(1) == at || name == step && named.Add(1) == nth {
 			fmt.Println("died at", name)
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 			select {}

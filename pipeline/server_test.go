@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -71,6 +72,9 @@ type exportServer struct {
 	opened    map[string]int // file requests by name
 	bytes     int64
 	stray     []string // requests that no client should make
+
+	line sync.Mutex // guards open; a handler that has mu may change it
+	open map[net.Conn]bool
 }
 
 type exportFile struct {
@@ -89,11 +93,62 @@ type exportFile struct {
 func newExportServer(t testing.TB) *exportServer {
 	s := &exportServer{
 		tx: time.Date(2025, 5, 1, 12, 0, 0, 0, time.UTC), known: map[int]int{}, opened: map[string]int{},
-		expire: map[int]int{}, cut: map[string]int{},
+		expire: map[int]int{}, cut: map[string]int{}, open: map[net.Conn]bool{},
 	}
-	s.Server = httptest.NewServer(http.HandlerFunc(s.serve))
+	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
+	s.Config.ConnState = func(c net.Conn, state http.ConnState) {
+		s.line.Lock()
+		defer s.line.Unlock()
+		switch state {
+		case http.StateNew:
+			s.open[c] = true
+		case http.StateHijacked, http.StateClosed:
+			delete(s.open, c)
+		}
+	}
+	s.Start()
 	t.Cleanup(s.Close)
 	return s
+}
+
+// quiet waits until the server has answered, or lost, every request of a process
+// that died; until then the counts may grow. The clients of the test's own
+// process must have no connection open.
+func (s *exportServer) quiet(t *testing.T) {
+	t.Helper()
+	// Connections are accepted in their order: with this one, all of the process are.
+	last, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	accepted := func() bool {
+		s.line.Lock()
+		defer s.line.Unlock()
+		for c := range s.open {
+			if c.RemoteAddr().String() == last.LocalAddr().String() {
+				return true
+			}
+		}
+		return false
+	}
+	// What the process sent is read and served before its connection is closed.
+	closed := func() bool {
+		s.line.Lock()
+		defer s.line.Unlock()
+		return len(s.open) == 0
+	}
+	deadline := time.Now().Add(time.Minute)
+	for _, done := range []func() bool{accepted, closed} {
+		for !done() {
+			if time.Now().After(deadline) {
+				t.Fatal("the server does not become quiet")
+			}
+			time.Sleep(time.Millisecond)
+		}
+		_ = last.Close()
+	}
+	s.mu.Lock() // what the handlers wrote is seen
+	defer s.mu.Unlock()
 }
 
 func (s *exportServer) serve(w http.ResponseWriter, r *http.Request) {
