@@ -81,12 +81,14 @@ chaos: build ## the fault campaign: SEEDS seeds (20) of faults and kills against
 	$(GO) build -o bin/chaos ./internal/chaos
 	bin/chaos -flue bin/flue $(if $(SEED),-seed $(SEED) -v,-seeds $(SEEDS)) $(CHAOS)
 
+# Go makes each new input smaller for up to a minute unless it is told to try less:
+# of inputs of a kilobyte it would do little else.
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME (30s)
 	@set -e; for pkg in $$($(GO) list ./...); do \
 	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
 	    echo "$$pkg $$target"; \
-	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg; \
+	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x $$pkg; \
 	  done; done
 
 .PHONY: release

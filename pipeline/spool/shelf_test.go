@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -248,25 +249,44 @@ func TestShelfManyLines(t *testing.T) {
 	wantSame(t, "reopened", again, p)
 }
 
-// FuzzShelf reads arbitrary bytes as a shelf.
+// FuzzShelf reads arbitrary bytes as a shelf, and lands a part beside it. The runs
+// share a spool for its buffers, which are large.
 func FuzzShelf(f *testing.F) {
 	r := newRun(f)
-	land(f, r, "k", unknown, source(patients(1, 3)))
-	land(f, r, "l", unknown, source(gz(f, patients(2, 3))))
+	land(f, r, "k", unknown, source(patients(1, 1)))
+	land(f, r, "l", unknown, source(gz(f, patients(2, 1))))
 	data, err := os.ReadFile(filepath.Join(r.dir.Path, files(f, r)[0]))
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(data)
+	s := &Spool{Dir: tempDir(f), MinFree: 1}
+	body := patients(1, 3)
+	var runs atomic.Int64
 	f.Fuzz(func(t *testing.T, data []byte) {
-		r := newRun(t)
+		r, err := s.Run(fmt.Sprint("r", runs.Add(1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Remove()
 		if err := os.WriteFile(filepath.Join(r.dir.Path, shelfPrefix+"000001"+shelfSuffix), seal(data), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, _, _ = useAll(r, "k")
-		land(t, r, "new", unknown, source(patients(1, 3)))
-		if p, err := reopen(t, r).Part("new"); p == nil || err != nil {
-			t.Errorf("a part that landed beside it: %v, %v", p, err)
+		for _, key := range []string{"k", "l"} {
+			_, _, _ = useAll(r, key)
+		}
+		const beside = "beside what is there"
+		land(t, r, beside, unknown, source(body))
+		other, err := s.Look(filepath.Base(r.dir.Path)) // as another process sees it
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := other.Part(beside)
+		if p == nil || err != nil {
+			t.Fatalf("a part that landed beside it: %v, %v", p, err)
+		}
+		if !bytes.Equal(readAll(t, p.Open), body) {
+			t.Error("a part that landed beside it has other bytes than its body")
 		}
 	})
 }
