@@ -266,7 +266,7 @@ func TestP34AttachmentsOfASearch(t *testing.T) {
 			next.ServeHTTP(w, r)
 		}
 	})
-	w := &world{Dir: t.TempDir(), URL: s.URL + "/fhir", Job: newWorldJob(), server: &s.mu}
+	w := &world{Dir: tempDir(t), URL: s.URL + "/fhir", Job: newWorldJob(), server: &s.mu}
 	w.Job.Export = config.Export{Mode: "search", Types: []string{"Patient", "DocumentReference"}}
 	w.Job.Attachments = &config.Attachments{Types: []string{"DocumentReference"}, MaxSize: 1 << 20}
 	w.run(t, Options{})

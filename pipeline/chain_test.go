@@ -43,9 +43,11 @@ func TestI2ErrorsAndNothingElse(t *testing.T) {
 // A delta rests on every snapshot of its chain: where one is gone, the next run is
 // full, and a delta that was begun before is not taken up again.
 func TestChainWithAGap(t *testing.T) {
+	t.Parallel() // it waits
 	for at, name := range []string{"base", "between"} {
 		for _, resumed := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s resumed=%t", name, resumed), func(t *testing.T) {
+				t.Parallel()
 				s := newExportServer(t)
 				s.population(1, 2, "Patient", "Observation")
 				w := newWorld(t, s)
@@ -121,6 +123,7 @@ func TestFullAfterADeltaThatWasNotNoted(t *testing.T) {
 // A run that began in the future, by a clock that was put right since, is not taken
 // up again: nobody knows how old it is.
 func TestRunFromTheFuture(t *testing.T) {
+	t.Parallel() // it waits
 	s := newExportServer(t)
 	s.population(1, 2, "Patient", "Observation")
 	w := newWorld(t, s)

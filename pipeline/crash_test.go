@@ -77,7 +77,10 @@ func (w *world) process(t interface{ Fatalf(string, ...any) }, at int) (said str
 		t.Fatalf("find test binary: %v", err)
 	}
 	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), "FLUE_TEST_WORLD="+string(text), "FLUE_TEST_CRASH_AT="+strconv.Itoa(at))
+	// The race detector sleeps for a second before a process ends, unless it is told
+	// not to: nothing runs any more then.
+	race := strings.TrimSpace(os.Getenv("GORACE") + " atexit_sleep_ms=0")
+	cmd.Env = append(os.Environ(), "FLUE_TEST_WORLD="+string(text), "FLUE_TEST_CRASH_AT="+strconv.Itoa(at), "GORACE="+race)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	w.sync()

@@ -69,8 +69,10 @@ func TestI5DamagedPart(t *testing.T) {
 // I5: a search fetches a damaged part anew too, and everything when the list of
 // patients was damaged.
 func TestI5DamagedSearch(t *testing.T) {
+	t.Parallel() // it is long, beside those that wait
 	for _, step := range []string{"state landing", "landed", "extras recorded"} {
 		t.Run(step, func(t *testing.T) {
+			t.Parallel()
 			s := newSearchServer(t, 12_000, 1)
 			w := s.world(t)
 			w.Job.Export.Count = 6000

@@ -36,7 +36,7 @@ func (f diskFile) Stamp() (string, error) {
 // newConversion is a world with files, by name and content.
 func newConversion(t *testing.T, files ...[2]string) *world {
 	t.Helper()
-	w := &world{Dir: t.TempDir(), Job: config.Job{
+	w := &world{Dir: tempDir(t), Job: config.Job{
 		Name: "convert", Export: config.Export{Mode: modeFiles}, Sinks: []config.Sink{{Type: "ndjson", Compression: "none"}},
 		Policies: config.Policies{OnServerErrors: "warn"},
 	}}

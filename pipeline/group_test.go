@@ -97,7 +97,7 @@ func newGroupServer(t testing.TB, members ...string) *groupServer {
 }
 
 func newGroupWorld(t *testing.T, s *groupServer) *world {
-	w := &world{Dir: t.TempDir(), URL: s.URL + "/fhir", Job: newWorldJob(), server: &s.mu}
+	w := &world{Dir: tempDir(t), URL: s.URL + "/fhir", Job: newWorldJob(), server: &s.mu}
 	w.Job.Export = config.Export{
 		Mode: "bulk", Level: "group", Group: "g", Types: []string{"Patient", "Observation"}, Since: config.Since{Last: true},
 	}

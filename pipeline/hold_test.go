@@ -15,7 +15,7 @@ import (
 func (w *world) beside(t *testing.T) *world {
 	t.Helper()
 	other := *w
-	other.Dir = t.TempDir()
+	other.Dir = tempDir(t)
 	must(t, os.Symlink(filepath.Join(w.Dir, "out"), filepath.Join(other.Dir, "out")))
 	return &other
 }

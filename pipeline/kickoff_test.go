@@ -37,6 +37,7 @@ func TestF16AmbiguousKickoff(t *testing.T) {
 // F16: what the server explains is asked once more and then told in its words; what
 // it does not, or what passes, as often as a lost answer.
 func TestF16KickoffAnswered500(t *testing.T) {
+	t.Parallel()
 	outcome := func(code string) string {
 		return fmt.Sprintf(`{"resourceType":"OperationOutcome","issue":[{"severity":"error","code":%q,"diagnostics":"_typeFilter is not supported"}]}`, code)
 	}

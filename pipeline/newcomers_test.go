@@ -95,6 +95,7 @@ func TestI2NewcomersComeWhole(t *testing.T) {
 
 // I2, I3: where a step cannot be done, nothing of a newcomer is missing all the same.
 func TestI2NewcomersFallBack(t *testing.T) {
+	t.Parallel() // it waits
 	for _, tt := range []struct {
 		name    string
 		change  func(t *testing.T, s *groupServer, w *world)
@@ -152,6 +153,7 @@ func TestI2NewcomersFallBack(t *testing.T) {
 		}, "members, everything", sinks.Full, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			s := newGroupServer(t, "a", "b")
 			w := newGroupWorld(t, s)
 			w.run(t, Options{})

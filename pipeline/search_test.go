@@ -114,7 +114,7 @@ func (s *searchServer) want() (lines []string) {
 }
 
 func (s *searchServer) world(t *testing.T) *world {
-	return &world{Dir: t.TempDir(), URL: s.URL + "/fhir", server: &s.mu, Job: config.Job{
+	return &world{Dir: tempDir(t), URL: s.URL + "/fhir", server: &s.mu, Job: config.Job{
 		Name: "searched", Server: "fake",
 		Export: config.Export{Mode: "search", Types: []string{"Patient", "Observation"}, Since: config.Since{Last: true}},
 	}}
@@ -188,6 +188,7 @@ func TestF54ErrorOutcomeHoldsTheWatermark(t *testing.T) {
 }
 
 func TestSearchFaultsPass(t *testing.T) {
+	t.Parallel() // it waits
 	s := newSearchServer(t, 45, 1)
 	s.fail["Observation"], s.fail["Patient"] = 2, 2
 	w := s.world(t)

@@ -113,7 +113,7 @@ func TestI6TheSearchOfAWorldFindsWhatIsThere(t *testing.T) {
 	for name, text := range map[string]string{
 		"state/ledger.db-wal": "Bearer " + worldToken, "spool/x/part": "/files/1?" + worldLink + "7", "out/nightly/log.ndjson": "/status/1?secret=" + worldStatus, "out/ndjson/x": worldToken, "": worldStatus,
 	} {
-		w := &world{Dir: t.TempDir(), heard: new(heard)}
+		w := &world{Dir: tempDir(t), heard: new(heard)}
 		if name == "" {
 			w.heard.event(Event{Text: text})
 		} else {

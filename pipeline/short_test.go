@@ -33,7 +33,7 @@ func searchWorld(t *testing.T, types []string, answer func(typ string) string) *
 		fmt.Fprintf(w, `{"resourceType":"Bundle","type":"searchset",%s}`, members)
 	}))
 	t.Cleanup(srv.Close)
-	w := &world{Dir: t.TempDir(), URL: srv.URL + "/fhir", Job: newWorldJob()}
+	w := &world{Dir: tempDir(t), URL: srv.URL + "/fhir", Job: newWorldJob()}
 	w.Job.Export = config.Export{Mode: "search", Types: types, Since: config.Since{Last: true}}
 	return w
 }

@@ -50,7 +50,18 @@ func (w *world) sync() {
 }
 
 func newWorld(t *testing.T, s *exportServer) *world {
-	return &world{Dir: t.TempDir(), URL: s.URL + "/fhir", Job: newWorldJob(), server: &s.mu}
+	return &world{Dir: tempDir(t), URL: s.URL + "/fhir", Job: newWorldJob(), server: &s.mu}
+}
+
+// tempDir is a folder in memory where there is one: the tests sync often.
+func tempDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "pipeline-test-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
 }
 
 func newWorldJob() config.Job {
