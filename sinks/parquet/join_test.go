@@ -10,9 +10,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// texts are the values of columns: those that repeat, those that do not, a few
+// columnTexts are the values of columns: those that repeat, those that do not, a few
 // long ones, and those whose dictionary is given up on the way.
-func texts() map[string][]string {
+func columnTexts() map[string][]string {
 	out := map[string][]string{"none": nil}
 	for i := range 9000 {
 		out["few"] = append(out["few"], fmt.Sprint(i%17))
@@ -29,7 +29,7 @@ func texts() map[string][]string {
 // TestJoinedValues: the values of several workers are those of each, one after
 // the other, whatever has become of their dictionaries; and the workers go on.
 func TestJoinedValues(t *testing.T) {
-	texts := texts()
+	texts := columnTexts()
 	kinds := slices.Sorted(maps.Keys(texts))
 	rapid.Check(t, func(t *rapid.T) {
 		pool := &segments{}
