@@ -59,6 +59,12 @@ func (s *Sink) convert(ctx context.Context, in sinks.Input, dst sinks.Staging, l
 	if out.Files, err = w.finish(ctx); err != nil {
 		return out, err
 	}
+	for _, f := range out.Files {
+		rows -= f.Rows
+	}
+	if rows != 0 {
+		return out, fmt.Errorf("convert %s: %d rows are not in the files", in.Type, rows)
+	}
 	file, err := writeFile(ctx, dst, w.folder+SchemaName, in.Type, doc)
 	if err != nil {
 		return out, err

@@ -31,7 +31,7 @@ type encoder struct {
 	losses sinks.Losses // rounded and overflow
 }
 
-// source is a text column just encoded.
+// source is a column of values just encoded.
 type source struct {
 	stream *stream
 	values *values
@@ -57,8 +57,8 @@ func (e *encoder) encode(g *rowGroup) error {
 	return nil
 }
 
-// release gives up the values of the last text column, which all that follows
-// from it has been encoded of.
+// release gives up the values of the last column: those that follow from it are
+// encoded.
 func (e *encoder) release() {
 	if e.source.values != nil {
 		e.source.values.reset(e.pool)
