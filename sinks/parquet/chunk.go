@@ -63,7 +63,7 @@ func (e *encoder) write(c *chunk, b []byte, piece bool) {
 func (e *encoder) writePage(c *chunk, h pageHeader, page []byte) {
 	packed := page
 	if c.codec != compress.Codecs.Uncompressed {
-		e.packed = e.compressor.append(e.packed[:0], page)
+		e.packed = e.compressor.append(e.packed[:0], page, h.kind == pageData && h.encoding == encodingPlain && e.far)
 		packed = e.packed
 	}
 	h.uncompressed, h.compressed, h.crc = len(page), len(packed), crc32.ChecksumIEEE(packed)

@@ -24,6 +24,8 @@ type encoder struct {
 	source   source        // the text column that derived ones follow
 	derived  derivation
 	hybrid   hybrid
+	tails    tails
+	far      bool   // the PLAIN pages in hand are worth the slower compression
 	page     []byte // before compression
 	packed   []byte // the page compressed
 	header   []byte // and its header
@@ -105,12 +107,23 @@ func (e *encoder) field(g *rowGroup, f *field, parent *stream, depth int) error 
 		e.booleans(st, c.booleans)
 		return nil
 	}
+	e.far = e.looksFar(&c.values)
 	ch, err := e.column(st, &c.values, f.stats)
 	if err != nil {
 		return fmt.Errorf("column %s: %w", f.name, err)
 	}
 	e.source = source{stream: st, values: &c.values, chunk: ch}
 	return nil
+}
+
+// looksFar reports whether PLAIN values have in common what lies far apart. Long
+// ones are taken to be prose or markup.
+func (e *encoder) looksFar(v *values) bool {
+	const long = 100
+	if v.plainCount == 0 || v.dict.width > 0 {
+		return false
+	}
+	return v.plainBytes/int(v.plainCount) > long || e.tails.repeat(v.cursor())
 }
 
 // fields encodes the columns of a group.

@@ -35,7 +35,7 @@ import (
 type Sink struct {
 	Version     string // of the program, for the footer
 	Compression string // Zstd (the default), Snappy or None
-	Level       int    // of zstd, 1 to 22; 0 means 3
+	Level       int    // of zstd, 1 to 22; 0 means 1, and 3 where it pays
 	Unmapped    string // Keep (the default) or Fail
 	Drift       string // Widen (the default) or Fail
 
