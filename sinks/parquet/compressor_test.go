@@ -44,3 +44,39 @@ func TestFarRepeats(t *testing.T) {
 		t.Errorf("sizes: %v", sizes)
 	}
 }
+
+// TestFarIsOfOneColumn: which columns an encoder had before plays no part in how
+// it compresses the next.
+func TestFarIsOfOneColumn(t *testing.T) {
+	var lines []string
+	for i := range 4000 {
+		lines = append(lines, fmt.Sprintf(`{"resourceType":"Patient","active":%t}`, i*i%7 < 3))
+	}
+	p := text(lines...)
+	in := newInput(t, "Patient", p)
+	s := &Sink{}
+	tree, err := s.columns(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := newLayout(tree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	team, err := s.newTeam(1, defaultBudget, in, l, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := team.workers[0]
+	k.feeder = &feeder{maxLine: mostLine}
+	b := block{data: p.data}
+	if err := b.each(k.line); err != nil {
+		t.Fatal(err)
+	}
+	team.group.close()
+	k.encoder.far = true           // as the column before was
+	k.encoder.compressor.far = nil // whoever uses it fails
+	if err := k.encoder.encode(team.group); err != nil {
+		t.Fatal(err)
+	}
+}

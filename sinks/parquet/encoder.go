@@ -65,7 +65,7 @@ func (e *encoder) release() {
 	if e.source.values != nil {
 		e.source.values.reset(e.pool)
 	}
-	e.source = source{}
+	e.source, e.far = source{}, false
 }
 
 // field encodes a column, or the columns of a group, below the parent's stream.
