@@ -40,25 +40,28 @@ func newCompressor(name string, level int) (*compressor, error) {
 	c := &compressor{codec: compress.Codecs.Zstd}
 	var err error
 	if level > 0 {
-		c.near, err = newZstd(zstd.EncoderLevelFromZstd(level))
+		c.near, err = newZstd(zstd.EncoderLevelFromZstd(level), farWindow)
 		c.far = c.near
 		return c, err
 	}
-	if c.near, err = newZstd(zstd.SpeedFastest); err != nil {
+	if c.near, err = newZstd(zstd.SpeedFastest, nearWindow); err != nil {
 		return nil, err
 	}
-	c.far, err = newZstd(zstd.SpeedDefault)
+	c.far, err = newZstd(zstd.SpeedDefault, farWindow)
 	return c, err
 }
 
-// zstdWindow is how many bytes back a match may lie.
-const zstdWindow = 2 << 20
+// How many bytes back a match may lie. An encoder has a buffer of twice that.
+const (
+	nearWindow = 512 << 10
+	farWindow  = 2 << 20
+)
 
-func newZstd(level zstd.EncoderLevel) (*zstd.Encoder, error) {
+func newZstd(level zstd.EncoderLevel, window int) (*zstd.Encoder, error) {
 	encoder, err := zstd.NewWriter(nil,
 		zstd.WithEncoderLevel(level),
 		zstd.WithEncoderConcurrency(1),
-		zstd.WithWindowSize(zstdWindow),
+		zstd.WithWindowSize(window),
 		zstd.WithEncoderCRC(false), // the page header has one
 		// Ids and timestamps hold few matches and a small alphabet.
 		zstd.WithAllLitEntropyCompression(true),

@@ -4,7 +4,7 @@ import "runtime/debug"
 
 // Bounds of the heap from which on garbage is collected harder.
 const (
-	defaultHeap = 352 << 20
+	defaultHeap = 320 << 20
 	leastHeap   = 256 << 20
 )
 
@@ -17,7 +17,7 @@ func (a *app) limitHeap(memory int64) {
 	}
 	limit := int64(defaultHeap)
 	if memory > 0 {
-		limit = max(memory/8*11, leastHeap)
+		limit = max(memory/8*10, leastHeap)
 	}
 	debug.SetMemoryLimit(limit)
 }
