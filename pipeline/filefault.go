@@ -34,7 +34,7 @@ func unreadable(err error) error {
 	}
 	return &Failure{
 		Text:   "a file cannot be converted",
-		Advice: "it must be NDJSON, plain or compressed by gzip or zstd: mend the file, or leave it out",
+		Advice: "it must be NDJSON, plain or compressed by gzip, zstd or bzip2: mend the file, or leave it out",
 		Kind:   classQuality, Err: err,
 	}
 }

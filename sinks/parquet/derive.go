@@ -27,7 +27,6 @@ func (e *encoder) derive(f *field) error {
 	src := e.source.values
 	v := &d.values
 	v.dict.width = f.content.width()
-	e.far = e.far && v.dict.width == 0
 	v.dict.seed = src.dict.seed
 	v.sticky = false
 	v.reset(e.pool)

@@ -107,7 +107,6 @@ func (e *encoder) field(g *rowGroup, f *field, parent *stream, depth int) error 
 		e.booleans(st, c.booleans)
 		return nil
 	}
-	e.far = e.looksFar(&c.values)
 	ch, err := e.column(st, &c.values, f.stats)
 	if err != nil {
 		return fmt.Errorf("column %s: %w", f.name, err)
@@ -169,6 +168,7 @@ func (e *encoder) at(depth int) (*stream, *repetition) {
 // column encodes a column of values.
 func (e *encoder) column(st *stream, v *values, stats bool) (chunk, error) {
 	width := indexWidth(v.dict.len())
+	e.far = e.looksFar(v)
 	c := e.begin(st, len(v.dict.plain)+v.plainBytes+int(v.count()-v.plainCount)*width/8+2*len(st.defs))
 	if stats {
 		c.min, c.max = bounds(v)

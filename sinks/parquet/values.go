@@ -112,7 +112,10 @@ func (t *values) addPlain(v []byte, pool *segments) {
 	}
 	if len(t.open)+need > segmentSize && len(t.open) > 0 {
 		t.sealed = append(t.sealed, t.open)
-		t.open = pool.get()
+		t.open = nil
+		if need <= segmentSize {
+			t.open = pool.get()
+		}
 	}
 	if n := len(t.open); n >= segmentSize/16 && cap(t.open) < segmentSize && n+need <= segmentSize {
 		t.open = append(pool.get(), t.open...)

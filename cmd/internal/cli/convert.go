@@ -41,8 +41,8 @@ func (a *app) convertCommand() *cobra.Command {
 		Short:   "Make a snapshot of NDJSON files, without a server",
 		GroupID: "jobs",
 		Long: `Make a snapshot of FHIR R4 NDJSON that is there already: files, or folders with all
-.ndjson and .jsonl files below them, plain or compressed by gzip (.gz) or zstd (.zst), with any mix of
-resource types in a file; - is the standard input. The lines are checked, chosen
+.ndjson and .jsonl files below them, plain or compressed by gzip (.gz), zstd (.zst) or bzip2 (.bz2), with any mix
+of resource types in a file; - is the standard input. The lines are checked, chosen
 among versions of a resource, converted, counted and published like those of flue run.
 
 Files are read where they lie and not copied, so nothing may write to them meanwhile.

@@ -53,6 +53,7 @@ func (p *pipeFile) Read(b []byte) (int, error) {
 func (p *pipeFile) close() {
 	if p.file != nil {
 		_ = p.file.Close()
+		p.file = nil
 	}
 }
 
@@ -80,7 +81,7 @@ func (s *found) take(a *app, path string) error {
 		}
 		s.seen[path] = true
 		s.streams = true
-		s.inputs = append(s.inputs, pipeline.Input{Name: "standard input", Stream: &unpacked{name: "FILE", under: a.sys.Stdin}})
+		s.inputs = append(s.inputs, pipeline.Input{Name: "standard input", Stream: &unpacked{name: "standard input", under: a.sys.Stdin}})
 		return nil
 	}
 	info, err := os.Stat(path)
@@ -190,7 +191,7 @@ func (s *found) file(path string) error {
 		return unreadable(path, err)
 	}
 	packed := packingOf(head[:n])
-	if packed == nil {
+	if packed == nil && !spool.Compressed(head[:n]) {
 		packed = packingNamed(path)
 	}
 	switch {
@@ -219,7 +220,7 @@ func (s *found) stream(path string) {
 	file := &pipeFile{path: path}
 	s.streams = true
 	s.pipes = append(s.pipes, file)
-	s.inputs = append(s.inputs, pipeline.Input{Name: path, Stream: &unpacked{name: path, under: file}})
+	s.inputs = append(s.inputs, pipeline.Input{Name: path, Stream: &unpacked{name: path, under: file, close: file.close}})
 }
 
 // lentFile is a file that the conversion reads where it lies.

@@ -8,9 +8,8 @@ const (
 	leastHeap   = 256 << 20
 )
 
-// limitHeap has garbage collected harder when the heap passes well over the memory
-// that a job's buffers may have, 0 for the default: only resources of many
-// megabytes bring it there (I8). GOMEMLIMIT in the environment takes precedence.
+// limitHeap has garbage collected harder when the heap passes five quarters of the
+// memory that a job's buffers may have, 0 for the default (I8). GOMEMLIMIT in the environment takes precedence.
 func (a *app) limitHeap(memory int64) {
 	if _, set := a.sys.LookupEnv("GOMEMLIMIT"); set {
 		return
