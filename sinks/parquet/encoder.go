@@ -16,12 +16,12 @@ type encoder struct {
 	pool       *segments
 
 	leaf     int           // of the column in hand, in the order of the schema
-	taken    bool          // the text column in hand, and with it those derived of it
+	taken    bool          // the column in hand, and with it those derived of it
 	segments [][]byte      // with the bytes of the chunks
 	chunks   []chunk       // of the row group in hand
 	streams  []*stream     // one a depth, reused
 	reps     []*repetition // one a depth, reused
-	source   source        // the text column that derived ones follow
+	source   source        // the column that derived ones follow
 	derived  derivation
 	hybrid   hybrid
 	tails    tails

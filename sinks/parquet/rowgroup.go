@@ -6,14 +6,13 @@ import "sync/atomic"
 // other: those of the first worker, then those of the second. The workers encode
 // it together, each taking the next column that nobody has taken.
 type rowGroup struct {
-	layout *layout
-	parts  []*shredder // of the workers; the first has the places of all rows
-	pool   *segments
-	taken  []atomic.Bool // columns that are not derived, by leaf
+	parts []*shredder // of the workers; the first has the places of all rows
+	pool  *segments
+	taken []atomic.Bool // columns that are not derived, by leaf
 }
 
 func newRowGroup(l *layout) *rowGroup {
-	return &rowGroup{layout: l, pool: &segments{}, taken: make([]atomic.Bool, l.leaves)}
+	return &rowGroup{pool: &segments{}, taken: make([]atomic.Bool, l.leaves)}
 }
 
 // close ends the rows of all parts and joins them; then the columns may be taken.
